@@ -1,0 +1,2882 @@
+/* Licensed under the Apache License, Version 2.0: see the file LICENSE. */
+
+/*
+ * mod_chroot: lock every process that can touch a request into a directory
+ * that holds nothing but web content. The parent stays outside, so logs, pid
+ * files, certificates and graceful restarts work as ever.
+ *
+ *     LoadModule chroot_module modules/mod_chroot.so
+ *     ChrootDir /srv/www
+ *     ChrootFixRoot On
+ *
+ * Read it from top to bottom and it tells the life of a generation: the
+ * configuration is compiled, the jail is opened and tried, children enter it,
+ * requests are mapped into it.
+ */
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "httpd.h"
+#include "http_config.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "http_main.h"
+#include "http_protocol.h"
+#include "http_request.h"
+#include "ap_mpm.h"
+#include "mpm_common.h"
+#include "scoreboard.h"
+#include "unixd.h"
+#include "apr_dbm.h"
+#include "apr_fnmatch.h"
+#include "apr_hash.h"
+#include "apr_lib.h"
+#include "apr_strings.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#endif
+
+/* configure says whether late chroot is wanted; it takes Linux's clone(2) */
+#if !defined(CHROOT_LATE) || !defined(CLONE_FS)
+#undef CHROOT_LATE
+#define CHROOT_LATE 0
+#endif
+
+/* Elsewhere an ordinary descriptor does; the jail is never read through it */
+#ifndef O_PATH
+#define O_PATH O_RDONLY
+#endif
+
+/* Bytes: two system calls and a signal-free life need far less */
+#define JAILER_STACK (64 * 1024)
+
+/* Where, with FixRoot on, the paths of requests that lead out of the jail are
+ * moved to: a name that jails do not have. What was served is not found. */
+#define OUTSIDE "/(outside)"
+
+/* Directives that stand in the tree only, and which nobody can write, for
+ * the blank: an error that waits to be returned, and the depth that a section
+ * had outside. */
+#define NODE_ERROR   "ChrootDir error"
+#define NODE_SECTION "ChrootDir section"
+
+/* A child that could not be confined waits this long before it goes, so that
+ * the parent tries again once a second at most */
+#define SICK_PAUSE apr_time_from_sec(1)
+
+/* tzfile(5): the rule is the last line; longer ones are not in use */
+#define ZONE_RULE_MAX 256
+#ifndef TZDIR
+#define TZDIR "/usr/share/zoneinfo"
+#endif
+
+/* What a probe of the way into the jail says, as its exit status */
+typedef enum {
+    PROBE_OK = 0,
+    PROBE_NO_JAILER = 1,            /* clone(CLONE_FS) is forbidden */
+    PROBE_FAILED = APEXIT_CHILDSICK /* something else, which was logged */
+} chroot_probe;
+
+/* What the jailer answers: the call that failed, and why; or nothing */
+typedef struct {
+    const char *call;
+    int error;
+} chroot_answer;
+
+/* A directory outside that is, or is in, the jail, by the spelling that the
+ * configuration uses: the canonical path of the jail, ChrootDir as written,
+ * or a path that gets there through a symbolic link. */
+typedef struct {
+    const char *outer;
+    size_t length;     /* of outer */
+    const char *inner; /* "/" for the jail itself */
+    int mapped;        /* URLs are mapped to this spelling */
+} chroot_root;
+
+/* What a <Directory> section meant outside, kept in its per-directory
+ * configuration */
+typedef struct {
+    const char *path;  /* canonical, may be a pattern */
+    ap_regex_t *regex; /* or a regular expression */
+    int depth;         /* the components that httpd sorts by */
+    int order;         /* among those of the same depth */
+    int outside;       /* it is about nothing in the jail */
+} chroot_section;
+
+/* One generation: from pre_config to the pool cleanup of its configuration.
+ * Filled in the parent, inherited by its children, never written by requests.
+ */
+typedef struct {
+    const char *jail;     /* canonical path, NULL without a jail */
+    ap_directive_t *node; /* the ChrootDir that counts */
+    int fix_root;
+    apr_array_header_t *roots;    /* of chroot_root: the jail's spellings */
+    int sections;                 /* how many were compiled */
+    int below;                    /* a DocumentRoot is not the jail itself */
+    int override_depth;           /* sections around the jail allow .htaccess
+                                 * from so many components on; -1: none does */
+    ap_directive_t *no_links;     /* Options around it that forbid links */
+    int cgid_deaf;                /* children cannot reach mod_cgid's socket */
+    apr_array_header_t *warnings; /* of char *: said once per start */
+    int fd;                       /* the jail, opened and checked at start */
+    dev_t dev;
+    ino_t ino;
+    const char *door; /* what chroot(2) is called with */
+    const char *zone; /* TZ for children, NULL to leave it alone */
+    int late;         /* by a jailer, at the end of child_init;
+                                 * otherwise by mod_unixd, before it */
+    int configured;   /* may an MPM child be forked now? */
+    int probing;      /* this process is a probe */
+    int is_child;     /* this process is an MPM child, or a probe */
+    int proc;         /* this process's own /proc, from outside */
+    pid_t jailer;
+    int ask, answer; /* the child's ends of the jailer's pipes */
+} chroot_generation;
+
+APLOG_USE_MODULE(chroot);
+
+static chroot_generation gen = { .fd = -1, .proc = -1 };
+
+/* ------------------------------------------------------------------------
+ * Paths
+ */
+
+/* What remains of path behind the directory dir, or NULL when path is neither
+ * dir nor below it. Both are canonical but for trailing slashes of path. The
+ * answer points into path, begins with "/" and is "/" for dir itself. */
+static const char *path_below(const char *path, const char *dir)
+{
+    size_t len = dir[1] == '\0' ? 0 : strlen(dir);
+
+    if (strncmp(path, dir, len) != 0) {
+        return NULL;
+    }
+    if (path[len] == '/') {
+        return path + len;
+    }
+    return path[len] == '\0' ? "/" : NULL;
+}
+
+/* The inner path of an outer one, by any spelling of the jail, or NULL when it
+ * is not inside. */
+static const char *path_inside(apr_pool_t *p, const char *path)
+{
+    const chroot_root *root = (const chroot_root *)gen.roots->elts;
+    const char *rest;
+    int i;
+
+    for (i = 0; i < gen.roots->nelts; i++, root++) {
+        rest = path_below(path, root->outer);
+        if (rest == NULL) {
+            continue;
+        }
+        if (root->inner[1] == '\0') {
+            return rest;
+        }
+        return rest[1] == '\0' ? root->inner
+                               : apr_pstrcat(p, root->inner, rest, NULL);
+    }
+    return NULL;
+}
+
+/* An absolute path as httpd's directory walk sees it: without "//", "." and
+ * ".."; one that climbs above the root stays as it is. */
+static char *path_canonical(apr_pool_t *p, const char *path)
+{
+    char *canonical;
+
+    return apr_filepath_merge(&canonical, NULL, path, APR_FILEPATH_TRUENAME, p)
+                   == APR_SUCCESS
+               ? canonical
+               : apr_pstrdup(p, path);
+}
+
+/* path without the slashes at its end; "/" stays. */
+static const char *path_trimmed(apr_pool_t *p, const char *path)
+{
+    size_t len = strlen(path);
+
+    while (len > 1 && path[len - 1] == '/') {
+        len--;
+    }
+    return apr_pstrmemdup(p, path, len);
+}
+
+/* ------------------------------------------------------------------------
+ * Compiling the configuration
+ */
+
+/* A word as ap_getword_conf() will read it back, whatever it contains. */
+static const char *word_quoted(apr_pool_t *p, const char *word)
+{
+    char *out = apr_palloc(p, 2 * strlen(word) + 3);
+    char *o = out;
+
+    *o++ = '"';
+    for (; *word != '\0'; word++) {
+        if (*word == '"' || *word == '\\') {
+            *o++ = '\\';
+        }
+        *o++ = *word;
+    }
+    *o++ = '"';
+    *o = '\0';
+    return out;
+}
+
+/* The only argument of a node, or NULL when there is none or are several:
+ * httpd has a message for that. */
+static const char *node_word(apr_pool_t *p, const ap_directive_t *node)
+{
+    const char *args = node->args;
+    const char *word = ap_getword_conf(p, &args);
+
+    return *word != '\0' && *args == '\0' ? word : NULL;
+}
+
+/* The last top-level node of a directive: the one that counts. */
+static ap_directive_t *node_last(const char *directive)
+{
+    ap_directive_t *node, *last = NULL;
+
+    for (node = ap_conftree; node != NULL; node = node->next) {
+        if (strcasecmp(node->directive, directive) == 0) {
+            last = node;
+        }
+    }
+    return last;
+}
+
+/* Whether any virtual host has a DocumentRoot. */
+static int vhost_has_root(void)
+{
+    const ap_directive_t *node, *sub;
+
+    for (node = ap_conftree; node != NULL; node = node->next) {
+        if (strcasecmp(node->directive, "<VirtualHost") != 0) {
+            continue;
+        }
+        for (sub = node->first_child; sub != NULL; sub = sub->next) {
+            if (strcasecmp(sub->directive, "DocumentRoot") == 0) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* 1 for On and Yes, 0 for Off and No, -1 for anything else. */
+static int flag_value(const char *word)
+{
+    if (strcasecmp(word, "on") == 0 || strcasecmp(word, "yes") == 0) {
+        return 1;
+    }
+    if (strcasecmp(word, "off") == 0 || strcasecmp(word, "no") == 0) {
+        return 0;
+    }
+    return -1;
+}
+
+/* Turns a node into one whose handler returns text as an error, with the
+ * node's file and line; no other module has anything to say about it. */
+static void node_fail(ap_directive_t *node, const char *text)
+{
+    node->directive = NODE_ERROR;
+    node->args = text;
+}
+
+/* The directory that a ChrootDir argument means, as configured but absolute;
+ * NULL, with an error text, when it means none. */
+static const char *jail_meant(apr_pool_t *p, const char *word,
+                              const char **error)
+{
+    const ap_directive_t *root;
+    const char *path = word;
+
+    if (strcasecmp(word, "SERVER_ROOT") == 0) {
+        path = ap_server_root;
+    }
+    else if (strcasecmp(word, "DOCUMENT_ROOT") == 0) {
+        root = node_last("DocumentRoot");
+        path = root != NULL ? node_word(p, root) : NULL;
+        if (path == NULL) {
+            *error =
+                vhost_has_root()
+                    ? "the main server has no DocumentRoot, only virtual hosts "
+                      "have; write the directory instead of the keyword"
+                    : "the main server has no DocumentRoot";
+            return NULL;
+        }
+    }
+    path = ap_server_root_relative(p, path);
+    if (path == NULL) {
+        *error = "not a valid path";
+    }
+    return path;
+}
+
+/* Adds a spelling of the jail, or of the directory inner in it. */
+static chroot_root *root_add(const char *outer, const char *inner)
+{
+    chroot_root *root = apr_array_push(gen.roots);
+
+    root->outer = outer;
+    root->length = strlen(outer);
+    root->inner = inner;
+    root->mapped = 0;
+    return root;
+}
+
+/* Finds the jail that a ChrootDir argument names, and its first spellings.
+ * Returns an error text or NULL. */
+static const char *jail_resolve(apr_pool_t *p, const char *word)
+{
+    const char *error = NULL;
+    const char *path = jail_meant(p, word, &error);
+    char real[PATH_MAX];
+    struct stat st;
+    int rv;
+
+    if (path == NULL) {
+        return error;
+    }
+    if (realpath(path, real) == NULL || stat(real, &st) == -1) {
+        rv = errno;
+        return apr_psprintf(p, "%s: %pm", path, &rv);
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        return apr_psprintf(p, "%s is not a directory", path);
+    }
+    gen.jail = apr_pstrdup(p, real);
+    gen.roots = apr_array_make(p, 2, sizeof(chroot_root));
+    root_add(gen.jail, "/");
+    path = path_trimmed(p, path);
+    if (strcmp(path, gen.jail) != 0) {
+        root_add(path, "/");
+    }
+    return NULL;
+}
+
+/* Writes what was found back into every top-level ChrootDir, so that
+ * mod_unixd, whose directive it is too, accepts it whichever of the two was
+ * loaded first; without a jail the nodes go. A node with a wrong number of
+ * arguments stays: httpd itself reports it. */
+static void jail_write_back(apr_pool_t *p, const char *path)
+{
+    ap_directive_t **link = &ap_conftree;
+    ap_directive_t *node;
+
+    while ((node = *link) != NULL) {
+        if (strcasecmp(node->directive, "ChrootDir") != 0
+            || node_word(p, node) == NULL) {
+            link = &node->next;
+        }
+        else if (path == NULL) {
+            *link = node->next;
+        }
+        else {
+            node->args = word_quoted(p, path);
+            link = &node->next;
+        }
+    }
+}
+
+/* Takes the last ChrootDir; what it means is settled here, before any
+ * directive is carried out. */
+static void compile_jail(apr_pool_t *p)
+{
+    ap_directive_t *node = node_last("ChrootDir");
+    const char *word = node != NULL ? node_word(p, node) : NULL;
+    const char *error;
+
+    gen.warnings = apr_array_make(p, 4, sizeof(const char *));
+    if (word == NULL) {
+        return;
+    }
+    if (strcasecmp(word, "none") == 0) {
+        jail_write_back(p, NULL);
+        return;
+    }
+    error = jail_resolve(p, word);
+    if (error != NULL) {
+        node_fail(node, apr_psprintf(p, "ChrootDir \"%s\": %s", word, error));
+    }
+    gen.node = node;
+    jail_write_back(p, gen.jail);
+}
+
+/* Takes the last ChrootFixRoot; a bad value is its handler's to report. */
+static void compile_fix_root(apr_pool_t *p)
+{
+    ap_directive_t *node = node_last("ChrootFixRoot");
+    const char *word = node != NULL ? node_word(p, node) : NULL;
+
+    gen.fix_root = gen.jail != NULL && strcmp(gen.jail, "/") != 0
+                   && word != NULL && flag_value(word) == 1;
+}
+
+/* The parent is told once per start: in the error log, or by configtest. */
+static void warn(apr_pool_t *p, const ap_directive_t *node, const char *text)
+{
+    APR_ARRAY_PUSH(gen.warnings, const char *) = apr_psprintf(
+        p, "%s at %s:%d %s", node->directive, node->filename, node->line_num,
+        text);
+}
+
+static void warnings_say(server_rec *s)
+{
+    int i;
+
+    for (i = 0; i < gen.warnings->nelts; i++) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "%s",
+                     APR_ARRAY_IDX(gen.warnings, i, const char *));
+    }
+}
+
+/* path with the symbolic links of that part of it resolved that exists. */
+static const char *path_real(apr_pool_t *p, const char *path)
+{
+    const char *end = path + strlen(path);
+    char real[PATH_MAX];
+
+    while (end > path) {
+        if (realpath(apr_pstrmemdup(p, path, end - path), real) != NULL) {
+            return apr_pstrcat(p, real[1] != '\0' ? real : "", end, NULL);
+        }
+        do {
+            end--;
+        } while (end > path && *end != '/');
+    }
+    return path;
+}
+
+/* The spelling of the jail by which a canonical path is inside, or NULL. One
+ * that nobody has used before is found by resolving the path: it is the
+ * shortest part of it that leads inside. */
+static chroot_root *root_of(apr_pool_t *p, const char *path)
+{
+    chroot_root *root = (chroot_root *)gen.roots->elts;
+    const char *end = path, *part, *inner;
+    int i;
+
+    for (i = 0; i < gen.roots->nelts; i++, root++) {
+        if (path_below(path, root->outer) != NULL) {
+            return root;
+        }
+    }
+    if (path_below(path_real(p, path), gen.jail) == NULL) {
+        return NULL;
+    }
+    do {
+        end = end + 1 + strcspn(end + 1, "/");
+        part = apr_pstrmemdup(p, path, end - path);
+        inner = path_below(path_real(p, part), gen.jail);
+    } while (inner == NULL && *end != '\0');
+    return inner != NULL ? root_add(part, apr_pstrdup(p, inner)) : NULL;
+}
+
+/* ---- The words of directives. Each of these gets a directive, all its words
+ * and the number of one, from 0; it returns what to write instead, or NULL to
+ * leave it alone. */
+
+/* An absolute path. */
+static const char *inner_path(apr_pool_t *p, const ap_directive_t *node,
+                              char **words, int n)
+{
+    const char *path;
+
+    if (words[n][0] != '/') {
+        return NULL;
+    }
+    path = path_trimmed(p, path_canonical(p, words[n]));
+    return root_of(p, path) != NULL ? path_inside(p, path) : NULL;
+}
+
+/* A path, relative to ServerRoot or absolute. */
+static const char *inner_rooted(apr_pool_t *p, const ap_directive_t *node,
+                                char **words, int n)
+{
+    char *path = ap_server_root_relative(p, words[n]);
+
+    return path != NULL ? inner_path(p, node, &path, 0) : NULL;
+}
+
+/* A word with "unix:" and the path of a socket in it, up to "|". */
+static const char *inner_socket(apr_pool_t *p, const ap_directive_t *node,
+                                char **words, int n)
+{
+    const char *start = strstr(words[n], "unix:");
+    const char *end, *inner;
+    char *path;
+
+    if (start == NULL) {
+        return NULL;
+    }
+    start += strlen("unix:");
+    end = start + strcspn(start, "|");
+    path = apr_pstrmemdup(p, start, end - start);
+    inner = inner_path(p, node, &path, 0);
+    return inner == NULL
+               ? NULL
+               : apr_pstrcat(p, apr_pstrmemdup(p, words[n], start - words[n]),
+                             inner, end, NULL);
+}
+
+/* Paths with ":" between them, or ";" before the only one (session.save_path).
+ */
+static const char *inner_list(apr_pool_t *p, const ap_directive_t *node,
+                              char **words, int n)
+{
+    const char *rest = words[n], *inner, *result = "";
+    int length, changed = 0;
+    char *path;
+
+    for (;;) {
+        length = (int)strcspn(rest, ":;");
+        path = apr_pstrmemdup(p, rest, length);
+        inner = inner_path(p, node, &path, 0);
+        changed |= inner != NULL;
+        rest += length;
+        result = apr_psprintf(p, "%s%s%.1s", result,
+                              inner != NULL ? inner : path, rest);
+        if (*rest++ == '\0') {
+            return changed ? result : NULL;
+        }
+    }
+}
+
+/* The value of a PHP setting that names paths (main.c, session.c). */
+static const char *inner_php(apr_pool_t *p, const ap_directive_t *node,
+                             char **words, int n)
+{
+    static const char *const settings[] = {
+        "auto_append_file", "auto_prepend_file",
+        "error_log",        "include_path",
+        "open_basedir",     "session.save_path",
+        "upload_tmp_dir",   NULL
+    };
+    int i;
+
+    for (i = 0; settings[i] != NULL; i++) {
+        if (strcasecmp(words[0], settings[i]) == 0) {
+            return inner_list(p, node, words, n);
+        }
+    }
+    return NULL;
+}
+
+/* What comes before the path in a word that its module parses itself: a
+ * quote, "cmd=". */
+static const char *raw_start(const char *word)
+{
+    if (strncasecmp(word, "cmd=", 4) == 0) {
+        word += 4;
+    }
+    return *word == '"' || *word == '\'' ? word + 1 : word;
+}
+
+/* A literal absolute path at the start of a word that its module parses
+ * itself; nothing but the jail goes. */
+static const char *inner_raw(apr_pool_t *p, const ap_directive_t *node,
+                             char **words, int n)
+{
+    const chroot_root *root = (const chroot_root *)gen.roots->elts;
+    const char *start = raw_start(words[n]), *rest;
+    int i;
+
+    for (i = 0; i < gen.roots->nelts; i++, root++) {
+        rest = start + root->length;
+        if (strncmp(start, root->outer, root->length) != 0
+            || (*rest != '\0' && strchr("/\"' ", *rest) == NULL
+                && strncmp(rest, "%{REQUEST_URI}", 14) != 0)) {
+            continue;
+        }
+        return apr_pstrcat(p, apr_pstrmemdup(p, words[n], start - words[n]),
+                           root->inner[1] == '\0'
+                                   && (*rest == '/' || *rest == '%')
+                               ? ""
+                               : root->inner,
+                           rest, NULL);
+    }
+    return NULL;
+}
+
+/* Whether the substitution of a RewriteRule is a URL by its flags, or is none
+ * (mod_rewrite.c, cmd_rewriterule_setflag). */
+static int rule_is_url(char **words)
+{
+    static const char *const names[] = { "R",           "redirect", "PT",
+                                         "passthrough", "P",        "proxy" };
+    const char *flag = words[2] != NULL ? words[2] : "";
+    size_t length, i;
+
+    for (; *flag != '\0'; flag += length) {
+        flag += strspn(flag, "\"'[], \t");
+        length = strcspn(flag, "=,] \t");
+        for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+            if (strlen(names[i]) == length
+                && strncasecmp(flag, names[i], length) == 0) {
+                return 1;
+            }
+        }
+        length += strcspn(flag + length, ",");
+    }
+    return 0;
+}
+
+/* Whether a path's first component, which must be literal, exists in the
+ * directory dir: by that mod_rewrite tells a file from a URL (prefix_stat). */
+static int first_exists(apr_pool_t *p, const char *dir, const char *path)
+{
+    size_t length = 1 + strcspn(path + 1, "/");
+    apr_finfo_t info;
+
+    if (path[0] != '/' || strcspn(path, "$%\"'") < length || length == 1) {
+        return 0;
+    }
+    path = apr_pstrcat(p, dir, apr_pstrmemdup(p, path, length), NULL);
+    return apr_stat(&info, path, APR_FINFO_TYPE, p) == APR_SUCCESS;
+}
+
+/* The substitution of a RewriteRule. One that leads out of the jail is moved
+ * aside in the server context, where it is a path and not a URL. */
+static const char *inner_target(apr_pool_t *p, const ap_directive_t *node,
+                                char **words, int n)
+{
+    const char *inner, *start = raw_start(words[n]);
+    const ap_directive_t *parent = node->parent;
+
+    if (strstr(words[n], "unix:") != NULL) {
+        return inner_socket(p, node, words, n);
+    }
+    if (rule_is_url(words)) {
+        return NULL;
+    }
+    inner = inner_raw(p, node, words, n);
+    if (inner != NULL || !first_exists(p, "", start)
+        || (parent != NULL
+            && strcasecmp(parent->directive, "<VirtualHost") != 0)) {
+        return inner;
+    }
+    return apr_pstrcat(p, apr_pstrmemdup(p, words[n], start - words[n]),
+                       OUTSIDE, start, NULL);
+}
+
+/* The tested string of a RewriteCond that looks at the file system: its
+ * pattern is an operator (mod_rewrite.c, cmd_rewritecond). */
+static const char *inner_tested(apr_pool_t *p, const ap_directive_t *node,
+                                char **words, int n)
+{
+    const char *pattern = words[n + 1] != NULL ? raw_start(words[n + 1]) : "";
+
+    if (*pattern == '!') {
+        pattern++;
+    }
+    if (pattern[0] != '-' || pattern[1] == '\0'
+        || strchr("defslLhxF", pattern[1]) == NULL) {
+        return NULL;
+    }
+    return inner_raw(p, node, words, n);
+}
+
+/* The target of a mapping: an outer path stays one, but it must not depend on
+ * ServerRoot, which is an inner path in children. */
+static const char *outer_path(apr_pool_t *p, const ap_directive_t *node,
+                              char **words, int n)
+{
+    if (words[n][0] == '/' || words[n][0] == '%') {
+        return NULL;
+    }
+    return ap_server_root_relative(p, words[n]);
+}
+
+/* What the compiler does with a directive */
+typedef enum {
+    DIR_TRANSLATE, /* opened by a child: the word is translated */
+    DIR_MAP,       /* URLs are mapped to it, per request */
+    DIR_DECIDE,    /* an expression or pattern about access */
+    DIR_KNOWN      /* the parent's alone, or not a path */
+} chroot_kind;
+
+/* Not a number of a word */
+#define EACH (-1)
+#define LAST (-2)
+
+/* Directives that name paths, or could: httpd 2.4's own by module, then those
+ * of others. */
+typedef struct {
+    const char *name;
+    chroot_kind kind;
+    int word; /* from 0, or EACH, or LAST */
+    const char *(*translate)(apr_pool_t *p, const ap_directive_t *node,
+                             char **words, int n);
+    int raw; /* the module parses its arguments itself */
+} chroot_directive;
+
+static const chroot_directive directives[] = {
+    /* mod_alias.c, core.c, mod_vhost_alias.c, mod_userdir.c */
+    { "Alias", DIR_MAP, LAST, outer_path, 0 },
+    { "AliasMatch", DIR_MAP, 1, outer_path, 0 },
+    { "ScriptAlias", DIR_MAP, LAST, outer_path, 0 },
+    { "ScriptAliasMatch", DIR_MAP, 1, outer_path, 0 },
+    { "DocumentRoot", DIR_MAP, 0, outer_path, 0 },
+    { "VirtualDocumentRoot", DIR_MAP, 0, NULL, 0 },
+    { "VirtualDocumentRootIP", DIR_MAP, 0, NULL, 0 },
+    { "VirtualScriptAlias", DIR_MAP, 0, NULL, 0 },
+    { "VirtualScriptAliasIP", DIR_MAP, 0, NULL, 0 },
+    { "UserDir", DIR_MAP, EACH, inner_path, 0 },
+    /* mod_rewrite.c */
+    { "RewriteRule", DIR_MAP, 1, inner_target, 1 },
+    { "RewriteCond", DIR_DECIDE, 0, inner_tested, 1 },
+    { "RewriteBase", DIR_KNOWN, 0, NULL, 0 },
+    { "RewriteMap", DIR_KNOWN, 0, NULL, 0 },
+    /* mod_authn_file.c, mod_auth_digest.c, mod_authn_dbm.c, mod_authz_*.c */
+    { "AuthUserFile", DIR_TRANSLATE, 0, inner_rooted, 0 },
+    { "AuthGroupFile", DIR_TRANSLATE, 0, inner_rooted, 0 },
+    { "AuthDBMUserFile", DIR_TRANSLATE, 0, inner_rooted, 0 },
+    { "AuthDBMGroupFile", DIR_TRANSLATE, 0, inner_rooted, 0 },
+    /* mod_cache_disk.c, mod_cache.c */
+    { "CacheRoot", DIR_TRANSLATE, 0, inner_path, 0 },
+    { "CacheLockPath", DIR_TRANSLATE, 0, inner_rooted, 0 },
+    /* mod_dav_fs.c, mod_dav_lock.c */
+    { "DavLockDB", DIR_TRANSLATE, 0, inner_rooted, 0 },
+    { "DavGenericLockDB", DIR_TRANSLATE, 0, inner_rooted, 0 },
+    /* mod_cgi.c, mod_cgid.c */
+    { "ScriptLog", DIR_TRANSLATE, 0, inner_rooted, 0 },
+    { "ScriptSock", DIR_KNOWN, 0, NULL, 0 },
+    /* mod_proxy.c, mod_proxy_express.c, core.c */
+    { "ProxyPass", DIR_TRANSLATE, EACH, inner_socket, 0 },
+    { "ProxyPassMatch", DIR_TRANSLATE, EACH, inner_socket, 0 },
+    { "BalancerMember", DIR_TRANSLATE, EACH, inner_socket, 0 },
+    { "ProxySet", DIR_TRANSLATE, EACH, inner_socket, 0 },
+    { "<Proxy", DIR_TRANSLATE, EACH, inner_socket, 0 },
+    { "SetHandler", DIR_TRANSLATE, 0, inner_socket, 0 },
+    { "ProxyExpressDBMFile", DIR_TRANSLATE, 0, inner_rooted, 0 },
+    { "ProxyPassReverse", DIR_KNOWN, 0, NULL, 0 },
+    /* mod_lbmethod_heartbeat.c, mod_heartmonitor.c */
+    { "HeartbeatStorage", DIR_TRANSLATE, 0, inner_rooted, 0 },
+    /* mod_ext_filter.c */
+    { "ExtFilterDefine", DIR_TRANSLATE, EACH, inner_raw, 1 },
+    /* mod_lua.c */
+    { "LuaRoot", DIR_TRANSLATE, 0, inner_path, 0 },
+    { "LuaPackagePath", DIR_TRANSLATE, 0, inner_path, 0 },
+    { "LuaPackageCPath", DIR_TRANSLATE, 0, inner_path, 0 },
+    { "LuaHookTranslateName", DIR_TRANSLATE, 0, inner_path, 0 },
+    { "LuaHookFixups", DIR_TRANSLATE, 0, inner_path, 0 },
+    { "LuaHookMapToStorage", DIR_TRANSLATE, 0, inner_path, 0 },
+    { "LuaHookTypeChecker", DIR_TRANSLATE, 0, inner_path, 0 },
+    { "LuaHookAccessChecker", DIR_TRANSLATE, 0, inner_path, 0 },
+    { "LuaHookAuthChecker", DIR_TRANSLATE, 0, inner_path, 0 },
+    { "LuaHookCheckUserID", DIR_TRANSLATE, 0, inner_path, 0 },
+    { "LuaHookInsertFilter", DIR_TRANSLATE, 0, inner_path, 0 },
+    { "LuaHookLog", DIR_TRANSLATE, 0, inner_path, 0 },
+    { "LuaHookPreTranslate", DIR_TRANSLATE, 0, inner_path, 0 },
+    { "LuaQuickHandler", DIR_TRANSLATE, 0, inner_path, 0 },
+    { "LuaMapHandler", DIR_TRANSLATE, 1, inner_path, 0 },
+    { "LuaInputFilter", DIR_TRANSLATE, 1, inner_path, 0 },
+    { "LuaOutputFilter", DIR_TRANSLATE, 1, inner_path, 0 },
+    /* mod_md_config.c */
+    { "MDCACertificateFile", DIR_TRANSLATE, 0, inner_rooted, 0 },
+    /* PHP's apache2handler SAPI */
+    { "php_value", DIR_TRANSLATE, 1, inner_php, 0 },
+    { "php_admin_value", DIR_TRANSLATE, 1, inner_php, 0 },
+    /* Expressions and patterns: core.c, mod_authz_core.c, mod_setenvif.c,
+     * mod_ssl */
+    { "<If", DIR_DECIDE, 0, NULL, 0 },
+    { "<ElseIf", DIR_DECIDE, 0, NULL, 0 },
+    { "Require", DIR_DECIDE, 0, NULL, 0 },
+    { "SetEnvIf", DIR_DECIDE, 0, NULL, 0 },
+    { "SetEnvIfNoCase", DIR_DECIDE, 0, NULL, 0 },
+    { "SetEnvIfExpr", DIR_DECIDE, 0, NULL, 0 },
+    { "SSLRequire", DIR_DECIDE, 0, NULL, 0 },
+    /* The parent's alone: core.c, mpm_common.c, mod_log_*.c, mod_mime*.c,
+     * mod_unixd.c, mod_ssl, mod_md, ... */
+    { "ChrootDir", DIR_KNOWN, 0, NULL, 0 },
+    { NODE_ERROR, DIR_KNOWN, 0, NULL, 0 },
+    { "CoreDumpDirectory", DIR_KNOWN, 0, NULL, 0 },
+    { "ErrorLog", DIR_KNOWN, 0, NULL, 0 },
+    { "CustomLog", DIR_KNOWN, 0, NULL, 0 },
+    { "TransferLog", DIR_KNOWN, 0, NULL, 0 },
+    { "GlobalLog", DIR_KNOWN, 0, NULL, 0 },
+    { "ForensicLog", DIR_KNOWN, 0, NULL, 0 },
+    { "PidFile", DIR_KNOWN, 0, NULL, 0 },
+    { "ScoreBoardFile", DIR_KNOWN, 0, NULL, 0 },
+    { "Mutex", DIR_KNOWN, 0, NULL, 0 },
+    { "TypesConfig", DIR_KNOWN, 0, NULL, 0 },
+    { "MimeMagicFile", DIR_KNOWN, 0, NULL, 0 },
+    { "AuthLDAPCharsetConfig", DIR_KNOWN, 0, NULL, 0 },
+    { "CacheFile", DIR_KNOWN, 0, NULL, 0 },
+    { "MMapFile", DIR_KNOWN, 0, NULL, 0 },
+    { "SSLCertificateFile", DIR_KNOWN, 0, NULL, 0 },
+    { "SSLCertificateKeyFile", DIR_KNOWN, 0, NULL, 0 },
+    { "SSLCertificateChainFile", DIR_KNOWN, 0, NULL, 0 },
+    { "SSLCACertificateFile", DIR_KNOWN, 0, NULL, 0 },
+    { "SSLCARevocationFile", DIR_KNOWN, 0, NULL, 0 },
+    { "SSLPassPhraseDialog", DIR_KNOWN, 0, NULL, 0 },
+    { "MDCertificateFile", DIR_KNOWN, 0, NULL, 0 },
+    { "MDCertificateKeyFile", DIR_KNOWN, 0, NULL, 0 },
+    /* URLs, and names without a directory: core.c, mod_alias.c, mod_dir.c,
+     * mod_autoindex.c, mod_actions.c */
+    { "<Location", DIR_KNOWN, 0, NULL, 0 },
+    { "<LocationMatch", DIR_KNOWN, 0, NULL, 0 },
+    { "<VirtualHost", DIR_KNOWN, 0, NULL, 0 },
+    { "Redirect", DIR_KNOWN, 0, NULL, 0 },
+    { "RedirectMatch", DIR_KNOWN, 0, NULL, 0 },
+    { "RedirectPermanent", DIR_KNOWN, 0, NULL, 0 },
+    { "RedirectTemp", DIR_KNOWN, 0, NULL, 0 },
+    { "ErrorDocument", DIR_KNOWN, 0, NULL, 0 },
+    { "Action", DIR_KNOWN, 0, NULL, 0 },
+    { "Script", DIR_KNOWN, 0, NULL, 0 },
+    { "FallbackResource", DIR_KNOWN, 0, NULL, 0 },
+    { "DirectoryIndex", DIR_KNOWN, 0, NULL, 0 },
+    { "ServerPath", DIR_KNOWN, 0, NULL, 0 },
+    { "AddIcon", DIR_KNOWN, 0, NULL, 0 },
+    { "DefaultIcon", DIR_KNOWN, 0, NULL, 0 },
+    { "IndexStyleSheet", DIR_KNOWN, 0, NULL, 0 },
+    { "HeaderName", DIR_KNOWN, 0, NULL, 0 },
+    { "ReadmeName", DIR_KNOWN, 0, NULL, 0 },
+    { NULL, DIR_KNOWN, 0, NULL, 0 }
+};
+
+/* The rows by name; httpd spells the names of directives that it knows as
+ * their modules do. */
+static apr_hash_t *rows_hash(apr_pool_t *p)
+{
+    apr_hash_t *rows = apr_hash_make(p);
+    const chroot_directive *row;
+
+    for (row = directives; row->name != NULL; row++) {
+        apr_hash_set(rows, row->name, APR_HASH_KEY_STRING, row);
+    }
+    return rows;
+}
+
+/* Takes the next word off a directive's arguments, with its quotes, and with
+ * blanks that a backslash escapes: as modules do that parse them themselves. */
+static char *raw_word(apr_pool_t *p, const char **rest)
+{
+    const char *start = *rest, *c = start;
+    char quote = *c == '"' || *c == '\'' ? *c++ : '\0';
+
+    while (*c != '\0' && (quote ? *c != quote : !apr_isspace(*c))) {
+        c += *c == '\\' && c[1] != '\0' ? 2 : 1;
+    }
+    *rest = c + (quote && *c == quote);
+    return apr_pstrmemdup(p, start, *rest - start);
+}
+
+/* Whether a row is about word number n of count. */
+static int row_wants(const chroot_directive *row, int n, int count)
+{
+    return row->word == EACH || row->word == (n == count - 1 ? LAST : n)
+           || row->word == n;
+}
+
+/* The words of a directive, followed by NULL, without the ">" of a section; a
+ * raw one's with their quotes. The text of each, as it stands there, goes to
+ * texts, where that is wanted. */
+static apr_array_header_t *node_words(apr_pool_t *p, const ap_directive_t *node,
+                                      int raw, apr_array_header_t *texts)
+{
+    apr_array_header_t *words = apr_array_make(p, 4, sizeof(char *));
+    const char *rest = node->args, *start, *end;
+    const char *tail = node->directive[0] == '<' ? strrchr(rest, '>') : NULL;
+
+    if (tail != NULL) {
+        rest = apr_pstrmemdup(p, rest, tail - rest);
+    }
+    for (;;) {
+        while (apr_isspace(*rest)) {
+            rest++;
+        }
+        if (*rest == '\0') {
+            break;
+        }
+        start = rest;
+        APR_ARRAY_PUSH(words, char *) = raw ? raw_word(p, &rest)
+                                            : ap_getword_conf(p, &rest);
+        for (end = rest; apr_isspace(end[-1]); end--) {
+            continue; /* ap_getword_conf() goes behind blanks */
+        }
+        if (texts != NULL) {
+            APR_ARRAY_PUSH(texts, char *) = apr_pstrmemdup(p, start,
+                                                           end - start);
+        }
+    }
+    APR_ARRAY_PUSH(words, char *) = NULL;
+    words->nelts--;
+    return words;
+}
+
+/* Writes the words of a directive anew where its row says so. */
+static void node_translate(apr_pool_t *p, apr_pool_t *ptemp,
+                           ap_directive_t *node, const chroot_directive *row)
+{
+    apr_array_header_t *texts = apr_array_make(ptemp, 4, sizeof(char *));
+    apr_array_header_t *words = node_words(ptemp, node, row->raw, texts);
+    const char *result = "", *word;
+    int changed = 0, i;
+
+    for (i = 0; i < words->nelts; i++) {
+        word = row_wants(row, i, words->nelts)
+                   ? row->translate(ptemp, node, (char **)words->elts, i)
+                   : NULL;
+        if (word == NULL) {
+            word = APR_ARRAY_IDX(texts, i, char *);
+        }
+        else {
+            changed = 1;
+            word = row->raw ? word : word_quoted(ptemp, word);
+        }
+        result = apr_pstrcat(ptemp, result, i > 0 ? " " : "", word, NULL);
+    }
+    if (changed) {
+        node->args = apr_pstrcat(p, result,
+                                 node->directive[0] == '<' ? ">" : "", NULL);
+    }
+}
+
+/* Notes the spelling by which a directive maps URLs into the jail: what stands
+ * before the first variable in it, up to a slash. */
+static void node_map(apr_pool_t *p, const ap_directive_t *node,
+                     const chroot_directive *row)
+{
+    apr_array_header_t *words = node_words(p, node, row->raw, NULL);
+    const char *path;
+    chroot_root *root;
+    size_t length;
+    int i;
+
+    for (i = 0; i < words->nelts; i++) {
+        if (!row_wants(row, i, words->nelts)) {
+            continue;
+        }
+        if (row->translate == inner_target
+            && rule_is_url((char **)words->elts)) {
+            continue;
+        }
+        path = raw_start(APR_ARRAY_IDX(words, i, char *));
+        length = strcspn(path, row->raw ? "$%*\"'" : "$%*");
+        while (path[length] != '\0' && length > 0 && path[length - 1] != '/') {
+            length--;
+        }
+        path = apr_pstrmemdup(p, path, length);
+        if (*path != '/') {
+            path = row->raw ? NULL : ap_server_root_relative(p, path);
+        }
+        if (path == NULL) {
+            continue;
+        }
+        path = path_trimmed(p, path_canonical(p, path));
+        root = root_of(p, path);
+        if (root != NULL) {
+            root->mapped = 1;
+        }
+        gen.below |= strcasecmp(node->directive, "DocumentRoot") == 0
+                     && (root == NULL
+                         || strcmp(path_inside(p, path), "/") != 0);
+    }
+}
+
+/* In a child, mod_rewrite would take a URL for a file of the jail when its
+ * first component exists there and not outside: nobody has meant that. */
+static void rule_check(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node)
+{
+    char **words = (char **)node_words(ptemp, node, 1, NULL)->elts;
+    const char *start = words[0] != NULL && words[1] != NULL
+                            ? raw_start(words[1])
+                            : "";
+
+    if (gen.below && !rule_is_url(words) && !first_exists(ptemp, "", start)
+        && first_exists(ptemp, gen.jail, start)) {
+        node_fail(node, apr_psprintf(p,
+                                     "RewriteRule: \"%s\" is a URL, but in "
+                                     "the jail %s a file, too; add the flag "
+                                     "PT, or begin it with %%{DOCUMENT_ROOT}",
+                                     start, gen.jail));
+    }
+}
+
+/* ---- Sections */
+
+/* Whether a match of the regular expression re may begin in the jail's own
+ * path, of which tail is the rest: then it may rely on what children do not
+ * see. Literal text says no for certain; everything else says yes. */
+static int regex_may_begin(const char *re, const char *tail)
+{
+    const char *next;
+    int depth, more;
+
+    for (; *tail != '\0'; re = next, tail++) {
+        if (*re == '('
+            && (re[1] != '?' || re[2] == ':'
+                || (re[2] == '<' && apr_isalpha(re[3])))) {
+            next = re + 1;
+            if (*next == '?') {
+                next += strcspn(next, ":>") + 1;
+            }
+            for (more = 1; more;) {
+                if (regex_may_begin(next, tail)) {
+                    return 1;
+                }
+                for (depth = 0, more = 0; *next != '\0' && !more; next++) {
+                    if (*next == '\\' && next[1] != '\0') {
+                        next++;
+                    }
+                    else if (*next == '[' || (*next == '(' && next[1] == '?')) {
+                        return 1;
+                    }
+                    else if (*next == ')' && depth-- == 0) {
+                        break;
+                    }
+                    depth += *next == '(';
+                    more = *next == '|' && depth == 0;
+                }
+            }
+            return *next != ')' || strchr("?*{", next[1]) != NULL;
+        }
+        next = re + 1;
+        if (*re == '\\' && !apr_isalnum(*next)) {
+            re = next++;
+        }
+        else if (strchr("\\^$.[]|()?*+{}", *re) != NULL) {
+            return 1;
+        }
+        if (strchr("?*{", *next) != NULL) {
+            return 1;
+        }
+        if (*re != *tail) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* What follows the literal path outer, which may be escaped, at the start of a
+ * regular expression; NULL when it does not stand there, or not at a boundary.
+ */
+static const char *regex_behind(const char *re, const char *outer)
+{
+    for (; *outer != '\0'; outer++, re++) {
+        if (*re == '\\') {
+            re++;
+        }
+        else if (*re != '.' && strchr("^$[]|()?*+{}", *re) != NULL) {
+            return NULL;
+        }
+        if (*re != *outer) {
+            return NULL;
+        }
+    }
+    return *re == '\0' || (*re == '/' && strchr("?*+{", re[1]) == NULL) ? re
+                                                                        : NULL;
+}
+
+/* Whether a regular expression is free of anchors and of alternatives on its
+ * top level, outside of brackets and escapes; lookbehind counts as an anchor.
+ */
+static int regex_is_plain(const char *re)
+{
+    int depth = 0;
+
+    for (; *re != '\0'; re++) {
+        if (*re == '\\') {
+            if (re[1] == '\0' || strchr("AGQbB", re[1]) != NULL) {
+                return 0;
+            }
+            re++;
+        }
+        else if (*re == '[') {
+            re += re[1] == '^' ? 2 : 1;
+            re += *re == ']';
+            while (*re != '\0' && *re != ']') {
+                re += *re == '\\' && re[1] != '\0' ? 2 : 1;
+            }
+            if (*re == '\0') {
+                return 0;
+            }
+        }
+        else if (*re == '^' || (*re == '|' && depth == 0)
+                 || strncmp(re, "(?<=", 4) == 0
+                 || strncmp(re, "(?<!", 4) == 0) {
+            return 0;
+        }
+        depth += (*re == '(') - (*re == ')');
+    }
+    return 1;
+}
+
+/* Translates the regular expression of a section; NULL when it cannot be done
+ * without changing what it matches. */
+static const char *regex_inside(apr_pool_t *p, const char *re)
+{
+    const chroot_root *root = (const chroot_root *)gen.roots->elts;
+    const char *rest = re, *tail;
+    int i;
+
+    if (strncmp(rest, "^.*", 3) == 0 && strchr("?+", rest[3]) == NULL) {
+        rest += 3; /* anywhere: as without it */
+    }
+    for (i = 0; *rest == '^' && i < gen.roots->nelts; i++, root++) {
+        tail = regex_behind(rest + 1, root->outer);
+        if (tail != NULL && regex_is_plain(tail)) {
+            return apr_pstrcat(p, "^",
+                               root->inner[1] != '\0' ? root->inner
+                               : *tail == '\0'        ? "/"
+                                                      : "",
+                               tail, NULL);
+        }
+    }
+    if (!regex_is_plain(rest)) {
+        return NULL;
+    }
+    for (i = 0; i < gen.roots->nelts; i++) {
+        tail = APR_ARRAY_IDX(gen.roots, i, chroot_root).outer;
+        for (; *tail != '\0'; tail++) {
+            if (regex_may_begin(rest, tail)) {
+                return NULL;
+            }
+        }
+    }
+    return re;
+}
+
+/* How the path of a section lies to the jail */
+typedef enum { LIES_OUTSIDE, LIES_INSIDE, LIES_AT, LIES_ABOVE } chroot_lie;
+
+/* How a path, or a pattern of httpd's, which matches component by component,
+ * lies to a spelling of the jail; the inner path goes to *inner. */
+static chroot_lie section_lies(apr_pool_t *p, const char *path,
+                               const chroot_root *root, const char **inner)
+{
+    const char *outer = root->outer;
+    size_t a, b;
+
+    for (; *path != '\0'; path += a, outer += b) {
+        if (*outer == '\0') {
+            *inner = root->inner[1] == '\0'
+                         ? path
+                         : apr_pstrcat(p, root->inner, path, NULL);
+            return LIES_INSIDE;
+        }
+        a = 1 + strcspn(path + 1, "/");
+        b = 1 + strcspn(outer + 1, "/");
+        if (apr_fnmatch_test(path) ? apr_fnmatch(apr_pstrmemdup(p, path, a),
+                                                 apr_pstrmemdup(p, outer, b), 0)
+                                         != APR_SUCCESS
+                                   : a != b || strncmp(path, outer, a) != 0) {
+            return LIES_OUTSIDE;
+        }
+    }
+    *inner = *outer == '\0' ? root->inner : "/";
+    return *outer == '\0' ? LIES_AT : LIES_ABOVE;
+}
+
+/* The path of a section for children, or NULL and an error text. Sections
+ * match by spelling, so only those spellings count by which URLs are mapped
+ * into the jail; all of them must agree. */
+static const char *section_inside(apr_pool_t *p, ap_directive_t *node,
+                                  const char *path, chroot_lie *lie,
+                                  const char **error)
+{
+    const chroot_root *root = (const chroot_root *)gen.roots->elts;
+    const char *inner = NULL, *found = NULL, *real;
+    int any_mapped = 0, seen = 0, i;
+    chroot_lie one;
+    apr_finfo_t info;
+
+    *lie = LIES_OUTSIDE;
+    for (i = 0; i < gen.roots->nelts; i++) {
+        any_mapped |= root[i].mapped;
+    }
+    for (i = 0; i < gen.roots->nelts; i++) {
+        if (any_mapped && !root[i].mapped) {
+            continue;
+        }
+        one = section_lies(p, path, &root[i], &inner);
+        if (seen++
+            && (one != *lie || (found != NULL && strcmp(found, inner) != 0))) {
+            *error = "means the jail by one of its spellings and not by "
+                     "another that URLs are mapped to; use one spelling";
+            return NULL;
+        }
+        *lie = one;
+        found = one != LIES_OUTSIDE ? inner : NULL;
+    }
+    if (found != NULL && path_inside(p, found) == NULL) {
+        return found;
+    }
+    if (!apr_fnmatch_test(path)) {
+        real = path_real(p, path);
+        if (found == NULL
+            && (path_below(real, gen.jail) != NULL
+                || path_below(gen.jail, real) != NULL)) {
+            *error = "leads to the jail through a symbolic link that URLs "
+                     "are not mapped through; use the spelling that they are";
+            return NULL;
+        }
+        real = apr_pstrcat(p, gen.jail, path, NULL);
+        if (apr_stat(&info, path, APR_FINFO_TYPE, p) != APR_SUCCESS
+            && apr_stat(&info, real, APR_FINFO_TYPE, p) == APR_SUCCESS) {
+            warn(p, node,
+                 apr_psprintf(p,
+                              "names an outer path that does not "
+                              "exist; should it be \"%s\"?",
+                              real));
+        }
+    }
+    *lie = LIES_OUTSIDE;
+    return path;
+}
+
+/* The first rewrite rule in a section, however deep, or NULL. */
+static ap_directive_t *rule_in(ap_directive_t *node)
+{
+    ap_directive_t *found = NULL;
+
+    for (; node != NULL && found == NULL; node = node->next) {
+        found = strcasecmp(node->directive, "RewriteRule") == 0
+                    ? node
+                    : rule_in(node->first_child);
+    }
+    return found;
+}
+
+/* Puts a mark into a section that was compiled: what it meant outside. */
+static void section_mark(apr_pool_t *p, ap_directive_t *node, const char *path,
+                         int is_regex, int outside)
+{
+    chroot_section *section = apr_pcalloc(p, sizeof(*section));
+    ap_directive_t *mark = apr_pcalloc(p, sizeof(*mark));
+
+    section->path = apr_pstrdup(p, path);
+    if (is_regex) {
+        section->regex = ap_pregcomp(p, path, AP_REG_EXTENDED);
+        section->depth = INT_MAX;
+    }
+    else if (path[1] != '\0') {
+        section->depth = ap_count_dirs(path) + 1;
+    }
+    /* a virtual host's sections come after the main server's */
+    section->order = gen.sections++ + (node->parent != NULL ? INT_MAX / 2 : 0);
+    section->outside = outside;
+    mark->directive = NODE_SECTION;
+    mark->args = "";
+    mark->data = section;
+    mark->filename = node->filename;
+    mark->line_num = node->line_num;
+    mark->parent = node;
+    mark->next = node->first_child;
+    node->first_child = mark;
+}
+
+/* Notes what a section around the jail says about it: nobody looks at the
+ * directories above a jail any more, neither for links nor for .htaccess. */
+static void section_around(apr_pool_t *p, ap_directive_t *node, int depth)
+{
+    const char *args, *word;
+
+    for (; node != NULL; node = node->next) {
+        args = node->args;
+        if (strncasecmp(node->directive, "AllowOverride", 13) == 0
+            && strcasecmp(ap_getword_conf(p, &args), "None") != 0
+            && (gen.override_depth == -1 || depth < gen.override_depth)) {
+            gen.override_depth = depth;
+        }
+        if (strcasecmp(node->directive, "Options") != 0) {
+            continue;
+        }
+        for (word = ap_getword_conf(p, &args); *word != '\0';
+             word = ap_getword_conf(p, &args)) {
+            if (*word == '+' || strcasecmp(word, "All") == 0
+                || strcasecmp(word, "FollowSymLinks") == 0
+                || (*word == '-' && strcasecmp(word, "-FollowSymLinks") != 0
+                    && strcasecmp(word, "-All") != 0)) {
+                break;
+            }
+        }
+        if (*word == '\0') {
+            gen.no_links = node;
+        }
+    }
+}
+
+/* Compiles <Directory> and <DirectoryMatch>; what is wrong with the syntax is
+ * httpd's to say (core.c, dirsection). */
+static void section_compile(apr_pool_t *p, apr_pool_t *ptemp,
+                            ap_directive_t *node)
+{
+    apr_array_header_t *words = node_words(ptemp, node, 0, NULL);
+    const char *word = words->nelts ? APR_ARRAY_IDX(words, 0, char *) : "";
+    int tilde = strcmp(word, "~") == 0;
+    int regex = tilde || strcasecmp(node->directive, "<DirectoryMatch") == 0;
+    chroot_lie lie = LIES_INSIDE;
+    const char *inner, *error = NULL;
+    ap_directive_t *rule;
+
+    if (words->nelts != 1 + tilde) {
+        return;
+    }
+    word = APR_ARRAY_IDX(words, tilde, char *);
+    if (regex) {
+        inner = regex_inside(ptemp, word);
+        error = "may match by what stands outside of the jail; begin it with "
+                "\"^\" and the jail's path and \"/\", or with what is inside";
+    }
+    else if (strcmp(word, "/") == 0) {
+        inner = word;
+        lie = LIES_ABOVE;
+    }
+    else if (word[0] != '/') {
+        inner = NULL;
+        error = "is not an absolute path";
+    }
+    else {
+        word = path_trimmed(ptemp, path_canonical(ptemp, word));
+        inner = section_inside(ptemp, node, word, &lie, &error);
+    }
+    if (inner == NULL) {
+        node_fail(node, apr_psprintf(p, "%s \"%s\"> %s (ChrootDir %s)",
+                                     node->directive, word, error, gen.jail));
+        return;
+    }
+    if (lie == LIES_ABOVE) {
+        section_around(ptemp, node->first_child,
+                       ap_count_dirs(word) + (word[1] != '\0'));
+    }
+    rule = lie == LIES_ABOVE ? rule_in(node->first_child) : NULL;
+    if (rule != NULL) {
+        node_fail(rule, apr_psprintf(p,
+                                     "RewriteRule in %s \"%s\">, which "
+                                     "contains the jail, would see other "
+                                     "paths; write it in <Directory \"%s\">",
+                                     node->directive, word, gen.jail));
+    }
+    section_mark(p, node, word, regex, lie == LIES_OUTSIDE);
+    node->args = apr_pstrcat(p, tilde ? "~ " : "", word_quoted(ptemp, inner),
+                             ">", NULL);
+}
+
+/* ---- Everything else */
+
+/* Whether a path is named in text, which may be escaped, at a boundary. */
+static int text_names(apr_pool_t *p, const char *text, const char *path)
+{
+    char *plain = apr_pstrdup(p, text), *to = plain;
+
+    for (; *text != '\0'; text++) {
+        if (*text != '\\') {
+            *to++ = *text;
+        }
+    }
+    *to = '\0';
+    while ((plain = strstr(plain, path)) != NULL) {
+        plain += strlen(path);
+        if (!apr_isalnum(*plain) && *plain != '_' && *plain != '-') {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* The part of a directive that decides, when it decides by file-system paths
+ * at all; NULL when it looks at the URL and headers alone. */
+static const char *node_decides(apr_pool_t *p, const ap_directive_t *node)
+{
+    if (strncasecmp(node->directive, "SetEnvIf", 8) == 0
+        && strncasecmp(node->args, "Request_URI", 11) == 0) {
+        return NULL;
+    }
+    if (strcasecmp(node->directive, "RewriteCond") == 0
+        && strncmp(raw_start(node->args), "%{REQUEST_URI} ", 15) == 0) {
+        return NULL;
+    }
+    return node->args;
+}
+
+/* Looks for what is left of the jail's path when a directive was translated:
+ * an error where it decides about access, a warning where nobody knows. */
+static void node_scan(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
+                      const chroot_directive *row)
+{
+    const chroot_root *root = (const chroot_root *)gen.roots->elts;
+    int decides = row != NULL && row->kind == DIR_DECIDE;
+    const char *text = decides ? node_decides(ptemp, node) : node->args;
+    const char *path;
+    int i, by_file;
+
+    if (text == NULL || (row != NULL && row->kind != DIR_DECIDE)) {
+        return;
+    }
+    by_file = decides && (strstr(text, "FILENAME") || strstr(text, "_ROOT"));
+    for (i = 0; i < gen.roots->nelts; i++, root++) {
+        path = by_file ? apr_pstrmemdup(ptemp, root->outer,
+                                        1 + strcspn(root->outer + 1, "/"))
+                       : root->outer;
+        if (!text_names(ptemp, text, path)) {
+            continue;
+        }
+        if (decides) {
+            node_fail(node, apr_psprintf(p,
+                                         "%s names \"%s\", but what it "
+                                         "decides about are paths inside the "
+                                         "jail: \"%s/x\" is \"/x\" there",
+                                         node->directive, path, gen.jail));
+        }
+        else {
+            warn(p, node,
+                 apr_psprintf(p,
+                              "names \"%s\" and is not known to "
+                              "ChrootFixRoot: children see \"/\"",
+                              path));
+        }
+        return;
+    }
+}
+
+static int is_section(const ap_directive_t *node)
+{
+    return strcasecmp(node->directive, "<Directory") == 0
+           || strcasecmp(node->directive, "<DirectoryMatch") == 0;
+}
+
+/* First pass: by which spellings are URLs mapped into the jail? */
+static void tree_map(apr_pool_t *p, apr_hash_t *rows, ap_directive_t *node)
+{
+    const chroot_directive *row;
+
+    for (; node != NULL; node = node->next) {
+        row = apr_hash_get(rows, node->directive, APR_HASH_KEY_STRING);
+        if (row != NULL && row->kind == DIR_MAP) {
+            node_map(p, node, row);
+        }
+        tree_map(p, rows, node->first_child);
+    }
+}
+
+/* Second pass: translate. */
+static void tree_translate(apr_pool_t *p, apr_pool_t *ptemp, apr_hash_t *rows,
+                           ap_directive_t *node)
+{
+    const chroot_directive *row;
+
+    for (; node != NULL; node = node->next) {
+        tree_translate(p, ptemp, rows, node->first_child);
+        if (is_section(node)) {
+            section_compile(p, ptemp, node);
+            continue;
+        }
+        row = apr_hash_get(rows, node->directive, APR_HASH_KEY_STRING);
+        if (row != NULL && row->translate == inner_target) {
+            rule_check(p, ptemp, node);
+        }
+        if (row != NULL && row->translate != NULL) {
+            node_translate(p, ptemp, node, row);
+        }
+        node_scan(p, ptemp, node, row);
+    }
+}
+
+/* Whether two names, the second below the jail, are the same directory. */
+static int same_directory(apr_pool_t *p, const char *outer, const char *inner)
+{
+    struct stat a, b;
+
+    return stat(outer, &a) == 0
+           && stat(apr_pstrcat(p, gen.jail, inner, NULL), &b) == 0
+           && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* The command that makes the self-link for a spelling of the jail: a relative
+ * link, one ".." less than the path has components. */
+static const char *self_link_cure(apr_pool_t *p, const char *outer)
+{
+    const char *up = ".", *c;
+
+    for (c = strchr(outer + 1, '/'); c != NULL; c = strchr(c + 1, '/')) {
+        up = up[1] == '\0' ? ".." : apr_pstrcat(p, "../", up, NULL);
+    }
+    return apr_psprintf(p, "ln -s %s %s%s", up, gen.jail, outer);
+}
+
+/* Inside the jail its own path must be absent, or the self-link: a relative
+ * link that makes outer paths valid inside. Only then is it always clear which
+ * of the two a path is. Returns an error text or NULL. */
+static const char *self_link_check(apr_pool_t *p, const char *outer)
+{
+    const char *path = apr_pstrcat(p, gen.jail, outer, NULL);
+    struct stat st;
+    char target;
+
+    if (lstat(path, &st) == -1) {
+        return NULL; /* absent */
+    }
+    if (S_ISLNK(st.st_mode) && readlink(path, &target, 1) == 1 && target != '/'
+        && same_directory(p, gen.jail, outer)) {
+        return NULL;
+    }
+    return apr_psprintf(p,
+                        "%s exists, so that paths could mean two things; "
+                        "remove it, or make it a relative link to the jail: "
+                        "%s",
+                        path, self_link_cure(p, outer));
+}
+
+/* Looks for a file by one of the names of AccessFileName that httpd would read
+ * above the jail, and children cannot. Returns an error text or NULL. */
+static const char *htaccess_check(apr_pool_t *p, const char *outer)
+{
+    const ap_directive_t *node = node_last("AccessFileName");
+    const char *names, *name, *path, *end;
+    int depth = 1;
+    struct stat st;
+
+    if (gen.override_depth == -1) {
+        return NULL;
+    }
+    for (end = outer; end != NULL; end = strchr(end + 1, '/'), depth++) {
+        if (depth < gen.override_depth) {
+            continue;
+        }
+        names = node != NULL ? node->args : ".htaccess";
+        while (*(name = ap_getword_conf(p, &names)) != '\0') {
+            path = apr_psprintf(p, "%.*s/%s", (int)(end - outer), outer, name);
+            if (lstat(path, &st) == 0) {
+                return apr_psprintf(p,
+                                    "%s applies to all that is served, and "
+                                    "children cannot read it; move what it "
+                                    "says into <Directory \"%s\">, and it "
+                                    "away",
+                                    path, gen.jail);
+            }
+        }
+    }
+    return NULL;
+}
+
+/* What makes it impossible to keep the meaning of a configuration in a jail of
+ * this spelling. Returns an error text or NULL. */
+static const char *root_check(apr_pool_t *p, const chroot_root *root)
+{
+    const char *error = self_link_check(p, root->outer);
+
+    if (error == NULL && root->mapped) {
+        error = htaccess_check(p, root->outer);
+    }
+    if (error == NULL && root->mapped && gen.no_links != NULL
+        && strcmp(path_real(p, root->outer), root->outer) != 0) {
+        error = apr_psprintf(p,
+                             "URLs are mapped through the symbolic link %s, "
+                             "which Options at %s:%d do not allow to follow",
+                             root->outer, gen.no_links->filename,
+                             gen.no_links->line_num);
+    }
+    return error;
+}
+
+/* Compiles the configuration for children that see the jail only. */
+static void compile_tree(apr_pool_t *p, apr_pool_t *ptemp)
+{
+    apr_hash_t *rows = rows_hash(ptemp);
+    const char *error = NULL, *path;
+    struct stat st;
+    int i;
+
+    gen.override_depth = -1;
+    tree_map(p, rows, ap_conftree);
+    section_around(ptemp, ap_conftree, 0);
+    tree_translate(p, ptemp, rows, ap_conftree);
+    for (i = 0; i < gen.roots->nelts && error == NULL; i++) {
+        error = root_check(p, &APR_ARRAY_IDX(gen.roots, i, chroot_root));
+    }
+    path = apr_pstrcat(p, gen.jail, OUTSIDE, NULL);
+    if (error == NULL && lstat(path, &st) == 0) {
+        error = apr_psprintf(p, "%s exists; remove it", path);
+    }
+    if (error != NULL) {
+        node_fail(gen.node,
+                  apr_psprintf(p, "ChrootDir \"%s\": %s", gen.jail, error));
+    }
+}
+
+/* With FixRoot off, paths are inner ones. The self-link makes the whole jail
+ * reachable by URL, below a directory that URLs are mapped to and that it
+ * stands in: refused. */
+static void tree_expose(apr_pool_t *p, apr_hash_t *rows, ap_directive_t *node)
+{
+    const chroot_directive *row;
+    apr_array_header_t *words;
+    const char *path;
+
+    for (; node != NULL; node = node->next) {
+        tree_expose(p, rows, node->first_child);
+        row = apr_hash_get(rows, node->directive, APR_HASH_KEY_STRING);
+        if (row == NULL || row->kind != DIR_MAP || row->raw) {
+            continue;
+        }
+        words = node_words(p, node, 0, NULL);
+        path = words->nelts > 0 ? APR_ARRAY_IDX(words, words->nelts - 1, char *)
+                                : "";
+        if (*path == '/'
+            && path_below(gen.jail, path_trimmed(p, path_canonical(p, path)))) {
+            node_fail(node,
+                      apr_psprintf(p,
+                                   "%s \"%s\": the link %s%s, which "
+                                   "leads to the jail itself, would have "
+                                   "a URL; remove it, or set "
+                                   "ChrootFixRoot On",
+                                   node->directive, path, gen.jail, gen.jail));
+        }
+    }
+}
+
+/* mod_cgid's daemon binds its socket outside, and children connect to the same
+ * name inside: without the self-link, or something like it, they try in vain
+ * for half a minute (mod_cgid.c, connect_to_daemon). */
+static void compile_cgid(apr_pool_t *p)
+{
+    const ap_directive_t *node = node_last("ScriptSock");
+    const char *word = node != NULL ? node_word(p, node) : NULL;
+    char *path;
+
+    if (ap_find_linked_module("mod_cgid.c") == NULL
+        || ap_find_linked_module("mod_cgi.c") != NULL) {
+        return;
+    }
+    path = ap_runtime_dir_relative(p, word != NULL ? word : "cgisock");
+    if (path == NULL
+        || same_directory(p, ap_make_dirstr_parent(p, path),
+                          ap_make_dirstr_parent(p, path))) {
+        return;
+    }
+    gen.cgid_deaf = 1;
+    warn(
+        p, word != NULL ? node : gen.node,
+        apr_psprintf(
+            p,
+            "children cannot reach mod_cgid's socket %s, its requests are "
+            "answered with 503: write \"ScriptSock %s/run/cgisock\" and make it "
+            "valid inside, mkdir -p %s/run %s && %s; or use mod_cgi",
+            path, gen.jail, gen.jail,
+            ap_make_dirstr_parent(p, apr_pstrcat(p, gen.jail, gen.jail, NULL)),
+            self_link_cure(p, gen.jail)));
+}
+
+/* The generation ends with its configuration. */
+static apr_status_t generation_end(void *unused)
+{
+    gen.configured = 0;
+    if (gen.fd != -1) {
+        close(gen.fd);
+        gen.fd = -1;
+    }
+    return APR_SUCCESS;
+}
+
+/* Parent, root or an ordinary user (-t), one thread; twice at start. The tree
+ * is complete and nothing of it has been carried out yet. */
+static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
+                             apr_pool_t *ptemp)
+{
+    memset(&gen, 0, sizeof(gen));
+    gen.fd = gen.proc = -1;
+    apr_pool_cleanup_register(pconf, NULL, generation_end,
+                              apr_pool_cleanup_null);
+    compile_jail(pconf);
+    compile_fix_root(pconf);
+    if (gen.jail == NULL) {
+        return OK;
+    }
+    if (gen.fix_root) {
+        compile_tree(pconf, ptemp);
+    }
+    else if (gen.jail[1] != '\0' && same_directory(ptemp, gen.jail, gen.jail)) {
+        tree_expose(pconf, rows_hash(ptemp), ap_conftree);
+    }
+    compile_cgid(pconf);
+    return OK;
+}
+
+/* ------------------------------------------------------------------------
+ * Entering the jail
+ */
+
+/* Whether st describes the jail that was opened at start. */
+static int is_jail(const struct stat *st)
+{
+    return st->st_dev == gen.dev && st->st_ino == gen.ino;
+}
+
+/* Whether the directory fd, or name in it, is the jail or below it: climbs by
+ * ".." until it meets the jail, or a root. What cannot be climbed is outside.
+ */
+static int dir_is_inside(int fd, const char *name)
+{
+    struct stat st, above;
+    int inside = 0, up;
+    int here = openat(fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    while (here != -1 && fstat(here, &st) == 0) {
+        if (is_jail(&st)) {
+            inside = 1;
+            break;
+        }
+        up = openat(here, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        close(here);
+        here = up;
+        if (here == -1 || fstat(here, &above) == -1
+            || (above.st_dev == st.st_dev && above.st_ino == st.st_ino)) {
+            break;
+        }
+    }
+    if (here != -1) {
+        close(here);
+    }
+    return inside;
+}
+
+/* Closes a descriptor of this process, once. */
+static void fd_close(int *fd)
+{
+    if (*fd != -1) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+/* This process must not serve: it waits and goes, without running anybody's
+ * exit handlers. CHILDSICK makes the parent try again; CHILDFATAL would end
+ * the server, and orphan prefork's other children. */
+static void child_fails(void)
+{
+    if (!gen.probing) {
+        apr_sleep(SICK_PAUSE);
+    }
+    _exit(APEXIT_CHILDSICK);
+}
+
+#if CHROOT_LATE
+/* The jailer's ends of the two pipes, and its stack */
+static int jailer_ask, jailer_answer;
+static char jailer_stack[JAILER_STACK] __attribute__((aligned(16)));
+
+/* A process of its own, root, all signals blocked for ever, that shares root
+ * and working directory with the child (CLONE_FS) and memory with nobody: only
+ * async-signal-safe calls. Goes when it has answered, or when the child goes.
+ */
+static int jailer_main(void *unused)
+{
+    chroot_answer answer = { NULL, 0 };
+    char byte;
+    ssize_t n;
+
+    close(gen.ask);
+    close(gen.answer);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1) {
+        answer.call = "prctl";
+        answer.error = errno;
+    }
+    do {
+        n = read(jailer_ask, &byte, 1);
+    } while (n == -1 && errno == EINTR);
+    if (n != 1) {
+        return 0;
+    }
+    if (answer.call == NULL && chroot(gen.door) == -1) {
+        answer.call = "chroot";
+        answer.error = errno;
+    }
+    if (answer.call == NULL && chdir("/") == -1) {
+        answer.call = "chdir";
+        answer.error = errno;
+    }
+    n = write(jailer_answer, &answer, sizeof(answer));
+    return n == sizeof(answer) ? 0 : 1;
+}
+
+/* Clones the jailer with all signals blocked: httpd's handlers must not run
+ * in it. Returns an errno, or 0. */
+static int jailer_clone(void)
+{
+    sigset_t all, old;
+    int rv;
+
+    sigfillset(&all);
+    rv = pthread_sigmask(SIG_SETMASK, &all, &old);
+    if (rv != 0) {
+        return rv;
+    }
+    gen.jailer = clone(jailer_main, jailer_stack + sizeof(jailer_stack),
+                       CLONE_FS, NULL);
+    rv = gen.jailer == -1 ? errno : 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return rv;
+}
+
+/* Starts the jailer of this child, which is still root. Returns when it
+ * waits to be asked. */
+static void jailer_start(server_rec *s)
+{
+    int ask[2], answer[2], rv;
+
+    if (pipe2(ask, O_CLOEXEC) == -1 || pipe2(answer, O_CLOEXEC) == -1) {
+        rv = errno;
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "pipe to the jailer for %s", gen.jail);
+        child_fails();
+    }
+    jailer_ask = ask[0];
+    gen.ask = ask[1];
+    gen.answer = answer[0];
+    jailer_answer = answer[1];
+    rv = jailer_clone();
+    if (gen.probing && (rv == EPERM || rv == ENOSYS || rv == EINVAL)) {
+        _exit(PROBE_NO_JAILER);
+    }
+    if (rv != 0) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "clone of the jailer for %s", gen.jail);
+        child_fails();
+    }
+    close(jailer_ask);
+    close(jailer_answer);
+}
+
+/* Has the jailer close the jail around this child, all its threads included,
+ * and waits until it is gone. Whether it says that it has done so. */
+static int jailer_act(server_rec *s)
+{
+    chroot_answer answer = { NULL, 0 };
+    int rv = 0, status = 0;
+    ssize_t n = -1;
+    pid_t pid;
+
+    if (write(gen.ask, "", 1) == 1) {
+        do {
+            n = read(gen.answer, &answer, sizeof(answer));
+        } while (n == -1 && errno == EINTR);
+    }
+    if (n == -1) {
+        rv = errno;
+    }
+    close(gen.ask);
+    close(gen.answer);
+    do {
+        pid = waitpid(gen.jailer, &status, __WCLONE);
+    } while (pid == -1 && errno == EINTR);
+    if (pid == -1) {
+        rv = errno;
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "wait for the jailer for %s", gen.jail);
+        return 0;
+    }
+    if (n != sizeof(answer)) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "no answer from the jailer for %s (wait status 0x%x)",
+                     gen.jail, (unsigned)status);
+        return 0;
+    }
+    if (answer.call != NULL) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, answer.error, s,
+                     "%s into the jail %s", answer.call, gen.jail);
+        return 0;
+    }
+    return 1;
+}
+#else
+static void jailer_start(server_rec *s)
+{
+    _exit(PROBE_NO_JAILER);
+}
+
+static int jailer_act(server_rec *s)
+{
+    return 0;
+}
+#endif /* CHROOT_LATE */
+
+/* ------------------------------------------------------------------------
+ * Verifying: the child trusts nobody, each of these says what is wrong
+ */
+
+/* Whether root and working directory of this process are the jail, and User
+ * can look anything up in it. */
+static int verify_root(server_rec *s)
+{
+    struct stat st;
+    int rv;
+
+    if (stat("/", &st) == -1 || chdir("/") == -1
+        || faccessat(AT_FDCWD, "/", X_OK, AT_EACCESS) == -1) {
+        rv = errno;
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "User cannot enter the jail %s", gen.jail);
+        return 0;
+    }
+    if (!is_jail(&st)) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                     "not in the jail %s after chroot", gen.jail);
+        return 0;
+    }
+    return 1;
+}
+
+/* Whether this process can never be root again: neither its real, effective
+ * nor saved user id is 0. */
+static int verify_user(server_rec *s)
+{
+    if (getuid() == 0 || geteuid() == 0 || setuid(0) == 0 || seteuid(0) == 0) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                     "root, or able to become it, in the jail %s", gen.jail);
+        return 0;
+    }
+    return 1;
+}
+
+/* Whether a thread has a capability, permitted or effective; so has one that
+ * cannot be asked. capabilities(7); tid 0 is the calling thread. */
+static int has_capability(pid_t tid)
+{
+#ifdef __linux__
+    struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3,
+                                               tid };
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+    if (syscall(SYS_capget, &header, data) == -1) {
+        return errno != ESRCH;
+    }
+    return (data[0].permitted | data[1].permitted | data[0].effective
+            | data[1].effective)
+           != 0;
+#else
+    return 0;
+#endif
+}
+
+/* Whether a thread, an entry of the directory task, is as locked in as the
+ * process: one that had called unshare(CLONE_FS) is not. */
+static int verify_thread(server_rec *s, int task, const char *tid)
+{
+    char name[32];
+    struct stat st;
+
+    apr_snprintf(name, sizeof(name), "%s/root", tid);
+    if (fstatat(task, name, &st, 0) == -1) {
+        if (errno == ENOENT || errno == ESRCH) {
+            return 1; /* it has ended */
+        }
+        st.st_ino = 0;
+    }
+    apr_snprintf(name, sizeof(name), "%s/cwd", tid);
+    if (!is_jail(&st) || !dir_is_inside(task, name)) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                     "thread %s is outside the jail %s", tid, gen.jail);
+        return 0;
+    }
+    if (has_capability((pid_t)strtol(tid, NULL, 10))) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                     "thread %s has capabilities in the jail %s", tid,
+                     gen.jail);
+        return 0;
+    }
+    return 1;
+}
+
+/* Whether a descriptor leads nowhere outside: fchdir(2) and openat(2) would
+ * leave through an open directory. */
+static int verify_descriptor(server_rec *s, int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == -1 || !S_ISDIR(st.st_mode)
+        || dir_is_inside(fd, ".")) {
+        return 1;
+    }
+    ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                 "descriptor %d is a directory outside the jail %s", fd,
+                 gen.jail);
+    return 0;
+}
+
+/* Warns of processes that a module forked in child_init: they have stayed
+ * outside. The jailer is gone by now. proc(5): /proc/PID/task/TID/children. */
+static void warn_of_children(server_rec *s, int task, const char *tid)
+{
+    char text[256];
+    ssize_t n;
+    int fd;
+
+    apr_snprintf(text, sizeof(text), "%s/children", tid);
+    fd = openat(task, text, O_RDONLY | O_CLOEXEC);
+    if (fd == -1) {
+        return;
+    }
+    n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (n > 0) {
+        text[n] = '\0';
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "forked by a module in child_init, outside the jail %s: "
+                     "process %s",
+                     gen.jail, path_trimmed(s->process->pool, text));
+    }
+}
+
+/* Looks at each entry of a directory of /proc/self: threads or descriptors.
+ * Whether all of them pass. */
+static int verify_each(server_rec *s, const char *what)
+{
+    int threads = strcmp(what, "task") == 0;
+    int fd = openat(gen.proc, what, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
+    struct dirent *entry;
+    int ok = 1, rv, number;
+
+    if (dir == NULL) {
+        rv = errno;
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "open /proc/self/%s to look at the jail %s", what,
+                     gen.jail);
+        return 0;
+    }
+    while (ok && (entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] == '.') {
+            continue;
+        }
+        if (threads) {
+            ok = verify_thread(s, fd, entry->d_name);
+            if (gen.late) {
+                warn_of_children(s, fd, entry->d_name);
+            }
+            continue;
+        }
+        number = (int)strtol(entry->d_name, NULL, 10);
+        ok = number == fd || number == gen.proc || verify_descriptor(s, number);
+    }
+    closedir(dir);
+    return ok;
+}
+
+/* Whether this process, which has just been jailed and has dropped root, is
+ * really locked in. Without /proc, and then chroot is early, its threads were
+ * made inside; descriptors are tried one by one. */
+static int verify(server_rec *s)
+{
+    long fd, max;
+    int ok = verify_root(s) && verify_user(s);
+
+    if (ok && gen.proc != -1) {
+        return verify_each(s, "task") && verify_each(s, "fd");
+    }
+    if (ok && has_capability(0)) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                     "capabilities in the jail %s", gen.jail);
+        return 0;
+    }
+    max = sysconf(_SC_OPEN_MAX);
+    for (fd = 0; ok && fd < max; fd++) {
+        ok = verify_descriptor(s, (int)fd);
+    }
+    return ok;
+}
+
+/* ------------------------------------------------------------------------
+ * The life of a generation
+ */
+
+/* Opens the jail, once: what children enter is what was checked. Returns an
+ * errno that was logged, or 0. */
+static int jail_open(apr_pool_t *p, server_rec *s)
+{
+    struct stat st;
+    int rv;
+
+    gen.fd = open(gen.jail, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (gen.fd == -1 || fstat(gen.fd, &st) == -1) {
+        rv = errno;
+        ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv, s,
+                     "open the jail %s", gen.jail);
+        return rv;
+    }
+    gen.dev = st.st_dev;
+    gen.ino = st.st_ino;
+    /* chroot(2) by descriptor: a jail that is moved or replaced later cannot
+     * mislead it, nor can another thread's chdir(2) */
+    gen.door = apr_psprintf(p, "/proc/self/fd/%d", gen.fd);
+    if (stat(gen.door, &st) == -1 || !is_jail(&st)) {
+        gen.door = gen.jail;
+    }
+    ap_unixd_config.chroot_dir = gen.door;
+    return 0;
+}
+
+/* Whether TZ is a rule and not the name of a file: POSIX.1, XBD 8.3, a name
+ * of three letters or more, or in <>, and an offset. */
+static int zone_is_rule(const char *zone)
+{
+    const char *c = zone;
+
+    if (*c == '<') {
+        c = strchr(c, '>');
+        c = c != NULL ? c + 1 : zone;
+    }
+    else {
+        while (apr_isalpha(*c)) {
+            c++;
+        }
+        if (c - zone < 3) {
+            return 0;
+        }
+    }
+    if (*c == '+' || *c == '-') {
+        c++;
+    }
+    return apr_isdigit(*c);
+}
+
+/* The last line of a TZif file, tzfile(5), or NULL. */
+static const char *zone_rule(apr_pool_t *p, const char *path)
+{
+    char text[ZONE_RULE_MAX] = "", magic[4];
+    const char *rule = NULL;
+    char *start;
+    size_t n;
+    FILE *file = fopen(path, "re");
+
+    if (file == NULL) {
+        return NULL;
+    }
+    if (fread(magic, 1, 4, file) == 4 && memcmp(magic, "TZif", 4) == 0
+        && fseek(file, -(long)(sizeof(text) - 1), SEEK_END) == 0) {
+        n = fread(text, 1, sizeof(text) - 1, file);
+        if (n > 0 && text[n - 1] == '\n') {
+            text[n - 1] = '\0';
+            start = memrchr(text, '\n', n - 1);
+            if (start != NULL && start[1] != '\0') {
+                rule = apr_pstrdup(p, start + 1);
+            }
+        }
+    }
+    (void)fclose(file);
+    return rule;
+}
+
+/* TZ for children, for whom /etc/localtime and the zone files are out of
+ * reach; NULL when what they inherit will do. */
+static const char *zone_for_children(apr_pool_t *p)
+{
+    const char *zone = getenv("TZ");
+    const char *dir = getenv("TZDIR");
+
+    if (zone == NULL) {
+        return zone_rule(p, "/etc/localtime");
+    }
+    if (*zone == '\0' || zone_is_rule(zone)) {
+        return NULL;
+    }
+    if (*zone == ':') {
+        zone++;
+    }
+    if (*zone != '/') {
+        zone = apr_pstrcat(p, dir != NULL ? dir : TZDIR, "/", zone, NULL);
+    }
+    return zone_rule(p, zone);
+}
+
+/* The name service modules of the line for hosts: glibc would load them at
+ * the first look-up. nsswitch.conf(5). */
+static void preload_name_services(void)
+{
+    char line[1024], library[128];
+    char *word, *next;
+    FILE *file = fopen("/etc/nsswitch.conf", "re");
+
+    if (file == NULL) {
+        return;
+    }
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, "hosts:", 6) != 0) {
+            continue;
+        }
+        for (word = apr_strtok(line + 6, " \t\n", &next); word != NULL;
+             word = apr_strtok(NULL, " \t\n", &next)) {
+            apr_snprintf(library, sizeof(library), "libnss_%s.so.2", word);
+            (void)dlopen(library, RTLD_NOW | RTLD_NODELETE);
+        }
+    }
+    (void)fclose(file);
+}
+
+/* Loads what glibc and APR would load at first use, when it is out of reach:
+ * libgcc_s for pthread_exit(3), name services, the drivers of apr_dbm. What is
+ * not installed outside is missed by nobody. */
+static void preload(apr_pool_t *p)
+{
+    static const char *const dbm[] = { "db", "gdbm", "ndbm" };
+    const char *used1, *used2;
+    size_t i;
+
+#ifdef __GLIBC__
+    (void)dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_NODELETE);
+    preload_name_services();
+#endif
+    for (i = 0; i < sizeof(dbm) / sizeof(dbm[0]); i++) {
+        (void)apr_dbm_get_usednames_ex(p, dbm[i], "/", &used1, &used2);
+    }
+}
+
+/* Whether the server may confine anybody at all; says why not. A server with
+ * ambient CAP_SYS_CHROOT and without root would leave it to its children. */
+static int may_confine(server_rec *s)
+{
+    if (geteuid() != 0) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, 0, s,
+                     "ChrootDir \"%s\" needs a server that is started as "
+                     "root; start it as root, or take ChrootDir out",
+                     gen.jail);
+        return 0;
+    }
+    return 1;
+}
+
+/* Parent, root, one thread; before any other module forks a daemon. Standard
+ * error is still the terminal at the first of the two passes of a start. */
+static int chroot_open_logs(apr_pool_t *pconf, apr_pool_t *plog,
+                            apr_pool_t *ptemp, server_rec *s)
+{
+    if (gen.jail == NULL) {
+        return OK;
+    }
+    if (!may_confine(s) || jail_open(pconf, s) != 0) {
+        return OK; /* post_config refuses, in the error log */
+    }
+    gen.zone = zone_for_children(pconf);
+    preload(ptemp);
+    return OK;
+}
+
+/* A forked child does what an MPM child will do, the hooks of all modules
+ * included, and serves nobody. */
+static chroot_probe probe(apr_pool_t *p, server_rec *s)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        gen.probing = gen.configured = 1;
+        if (ap_run_drop_privileges(p, s) != OK || (gen.late && !jailer_act(s))
+            || !verify(s)) {
+            _exit(PROBE_FAILED);
+        }
+        _exit(PROBE_OK);
+    }
+    while (pid != -1 && waitpid(pid, &status, 0) == -1) {
+        if (errno != EINTR) {
+            pid = -1;
+        }
+    }
+    if (pid == -1 || !WIFEXITED(status)) {
+        return PROBE_FAILED;
+    }
+    return WEXITSTATUS(status);
+}
+
+/* Decides once per generation how its children enter the jail, late where
+ * that is possible. Whether they can. */
+static int probe_entry(apr_pool_t *p, server_rec *s)
+{
+    chroot_probe answer;
+
+    /* threads are verified, and the door found, through /proc */
+    gen.late = CHROOT_LATE && gen.door != gen.jail;
+    answer = probe(p, s);
+    if (answer == PROBE_NO_JAILER) {
+        gen.late = 0;
+        answer = probe(p, s);
+    }
+    if (answer != PROBE_OK) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                     "children cannot be locked into the jail %s, see above; "
+                     "the server needs root with CAP_SYS_CHROOT, CAP_SETUID "
+                     "and CAP_SETGID (systemd: CapabilityBoundingSet=, "
+                     "SystemCallFilter= without ~@mount), and a User who is "
+                     "not root and may search the jail",
+                     gen.jail);
+        return 0;
+    }
+    return 1;
+}
+
+/* What the compiler knew of a section, or NULL when it never saw it. */
+static const chroot_section *section_known(ap_conf_vector_t *section)
+{
+    return ap_get_module_config(section, &chroot_module);
+}
+
+/* Whether all sections of a server are known: code (<Perl>, add_config()) can
+ * add some behind the compiler's back, and they would not mean what they say.
+ */
+static int sections_known(server_rec *s, const apr_array_header_t *sections)
+{
+    ap_conf_vector_t *section;
+    core_dir_config *dir;
+    int i;
+
+    for (i = 0; i < sections->nelts; i++) {
+        section = APR_ARRAY_IDX(sections, i, ap_conf_vector_t *);
+        if (section_known(section) == NULL) {
+            dir = ap_get_core_module_config(section);
+            ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                         "<Directory \"%s\"> was added by code, and "
+                         "ChrootFixRoot cannot translate it; write it in a "
+                         "configuration file",
+                         dir->d);
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Whether, outside, section a comes after section b. */
+static int section_follows(ap_conf_vector_t *a, ap_conf_vector_t *b)
+{
+    const chroot_section *one = section_known(a), *other = section_known(b);
+
+    return one->depth != other->depth ? one->depth > other->depth
+                                      : one->order > other->order;
+}
+
+/* Puts the sections of a server that httpd has sorted by their depth inside
+ * into the order that they had outside: first those that are about "/" now, by
+ * that depth, among equals in the order of the file. Sections about nothing
+ * inside go behind the end of the list, where only requests that lead outside
+ * look for them. Returns how many sections there are with those. */
+static int sections_order(apr_pool_t *p, apr_array_header_t *sections)
+{
+    ap_conf_vector_t **list = (ap_conf_vector_t **)sections->elts;
+    ap_conf_vector_t **outside = apr_palloc(p,
+                                            sections->nelts * sizeof(*outside));
+    ap_conf_vector_t *moved;
+    core_dir_config *dir;
+    int all = sections->nelts, count = 0, hidden = 0, i, j;
+
+    for (i = 0; i < all; i++) {
+        moved = list[i];
+        dir = ap_get_core_module_config(moved);
+        if (section_known(moved)->outside) {
+            outside[hidden++] = moved;
+            continue;
+        }
+        for (j = count++; dir->r == NULL && dir->d_components == 0 && j > 0
+                          && section_follows(list[j - 1], moved);
+             j--) {
+            list[j] = list[j - 1];
+        }
+        list[j] = moved;
+    }
+    memcpy(list + count, outside, hidden * sizeof(*outside));
+    sections->nelts = count;
+    return all;
+}
+
+/* Orders the sections of all servers; a virtual host without any shares those
+ * of the main server. The number of all of them becomes a server's
+ * configuration. Whether all were known. */
+static int servers_order(apr_pool_t *p, apr_pool_t *ptemp, server_rec *servers)
+{
+    apr_array_header_t *sections, *shared = NULL;
+    int *all = NULL, *shared_all = NULL;
+    core_server_config *conf;
+    server_rec *s;
+
+    for (s = servers; s != NULL; s = s->next) {
+        conf = ap_get_core_module_config(s->module_config);
+        sections = conf->sec_dir;
+        if (sections != shared) {
+            if (!sections_known(s, sections)) {
+                return 0;
+            }
+            all = apr_palloc(p, sizeof(*all));
+            *all = sections_order(ptemp, sections);
+        }
+        else {
+            all = shared_all;
+        }
+        if (s == servers) {
+            shared = sections;
+            shared_all = all;
+        }
+        ap_set_module_config(s->module_config, &chroot_module, all);
+    }
+    return 1;
+}
+
+/* Parent, root, one thread; everybody else is configured. */
+static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
+                              apr_pool_t *ptemp, server_rec *s)
+{
+    if (gen.jail == NULL) {
+        return OK;
+    }
+    if (!may_confine(s) || gen.fd == -1 || !probe_entry(ptemp, s)) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (gen.fix_root && !servers_order(pconf, ptemp, s)) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
+        warnings_say(s);
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                     "children are locked into %s (%s chroot, ChrootFixRoot "
+                     "%s)",
+                     gen.jail, gen.late ? "late" : "early",
+                     gen.fix_root ? "On" : "Off");
+    }
+    return OK;
+}
+
+/* Parent; the last thing before the MPM runs, in every generation. */
+static void chroot_optional_fn_retrieve(void)
+{
+    gen.configured = gen.jail != NULL;
+}
+
+/* Parent. The MPM's state is STARTING here as in its children, so what other
+ * modules fork between these two would be taken for one: a daemon outside. */
+static int chroot_pre_mpm_first(apr_pool_t *p, ap_scoreboard_e sb_type)
+{
+    gen.configured = 0;
+    return OK;
+}
+
+static int chroot_pre_mpm_last(apr_pool_t *p, ap_scoreboard_e sb_type)
+{
+    gen.configured = gen.jail != NULL;
+    return OK;
+}
+
+/* Parent, at the start and end of each child; as for pre_mpm. */
+static void chroot_child_status_first(server_rec *s, pid_t pid,
+                                      ap_generation_t generation, int slot,
+                                      mpm_child_status status)
+{
+    gen.configured = 0;
+}
+
+static void chroot_child_status_last(server_rec *s, pid_t pid,
+                                     ap_generation_t generation, int slot,
+                                     mpm_child_status status)
+{
+    gen.configured = gen.jail != NULL;
+}
+
+/* Each forked process, root, one thread, before mod_unixd. All MPMs set
+ * STARTING in a child for such hooks; the parent is RUNNING when it respawns
+ * a daemon. Daemons, and whatever else is not known, are left to mod_unixd,
+ * which jails them. */
+static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
+{
+    int state = AP_MPMQ_STOPPING;
+    int rv;
+
+    if (gen.jail == NULL) {
+        return OK;
+    }
+    if (gen.zone != NULL && setenv("TZ", gen.zone, 1) == -1) {
+        rv = errno;
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s, "set TZ to %s", gen.zone);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    tzset();
+    (void)ap_mpm_query(AP_MPMQ_MPM_STATE, &state);
+    gen.is_child = gen.probing || (gen.configured && state == AP_MPMQ_STARTING);
+    if (!gen.is_child) {
+        return OK;
+    }
+    if (gen.door != gen.jail) {
+        gen.proc = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (gen.proc == -1) {
+            rv = errno;
+            ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                         "open /proc/self before entering the jail %s",
+                         gen.jail);
+            child_fails();
+        }
+    }
+    if (gen.late) {
+        ap_unixd_config.chroot_dir = NULL;
+        jailer_start(s);
+    }
+    return OK;
+}
+
+/* Each forked process, User, after mod_unixd: a daemon is in the jail now, or
+ * must not go on. The jail is opened before the first of them is forked. */
+static int chroot_drop_privileges_last(apr_pool_t *p, server_rec *s)
+{
+    if (gen.jail == NULL || gen.is_child) {
+        return OK;
+    }
+    fd_close(&gen.fd);
+    return verify_root(s) && verify_user(s) ? OK : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+/* The inner path of a path that the parent has used, for a child; moved aside
+ * when it leads out of the jail. */
+static const char *path_for_child(apr_pool_t *p, const char *path)
+{
+    const char *inner = path_inside(p, path);
+
+    return inner != NULL ? inner : apr_pstrcat(p, OUTSIDE, path, NULL);
+}
+
+/* Translates what requests, and signal handlers, read from globals. ServerRoot
+ * and CoreDumpDirectory stay when they are outside: nobody needs them. */
+static void translate_globals(apr_pool_t *p, server_rec *main_server)
+{
+    core_server_config *conf;
+    const char *inner;
+    server_rec *s;
+
+    for (s = main_server; s != NULL; s = s->next) {
+        conf = ap_get_core_module_config(s->module_config);
+        if (conf->ap_document_root != NULL) {
+            conf->ap_document_root = path_for_child(p, conf->ap_document_root);
+        }
+    }
+    inner = path_inside(p, ap_coredump_dir);
+    if (inner != NULL) {
+        memmove(ap_coredump_dir, inner, strlen(inner) + 1);
+    }
+    inner = path_inside(p, ap_server_root);
+    if (inner != NULL) {
+        ap_server_root = inner;
+    }
+}
+
+/* MPM child, User, after every other module: threads may be running. */
+static void chroot_child_init(apr_pool_t *p, server_rec *s)
+{
+    if (gen.jail == NULL) {
+        return;
+    }
+    if (!gen.is_child) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                     "a child that was not prepared for the jail %s", gen.jail);
+        child_fails();
+    }
+    if ((gen.late && !jailer_act(s)) || !verify(s)) {
+        child_fails();
+    }
+    fd_close(&gen.proc);
+    fd_close(&gen.fd);
+    if (gen.fix_root) {
+        translate_globals(p, s);
+    }
+    ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, s, "locked into %s", gen.jail);
+}
+
+/* ------------------------------------------------------------------------
+ * Requests: User, any thread. Nothing shared is written.
+ */
+
+/* What kind of path r->filename is: the request's own configuration points to
+ * one of these, or to nothing when an earlier mapper, mod_rewrite or
+ * mod_userdir, or nobody at all (a file sub-request) has set it: their paths
+ * are inner ones unless they still begin with the jail. */
+static char mapped_outer, mapped_inner, mapped_outside;
+
+static void mapping_set(request_rec *r, char *mapping)
+{
+    ap_set_module_config(r->request_config, &chroot_module, mapping);
+}
+
+/* Behind the mappers whose directives were translated and before those that
+ * map to outer paths, mod_alias first. */
+static int chroot_translate_outer(request_rec *r)
+{
+    if (gen.fix_root) {
+        mapping_set(r, &mapped_outer);
+    }
+    return DECLINED;
+}
+
+/* Instead of the core, which comes next and is the last: document roots are
+ * inner paths in children, so whatever the URL, this is one as well. */
+static int chroot_translate_inner(request_rec *r)
+{
+    const char *root = ap_document_root(r);
+
+    if (!gen.fix_root || r->proxyreq) {
+        return DECLINED;
+    }
+    mapping_set(r, root != NULL && path_below(root, OUTSIDE) != NULL
+                       ? &mapped_outside
+                       : &mapped_inner);
+    return ap_core_translate(r);
+}
+
+/* Takes the jail from the front of r->filename; what is left is not copied.
+ * Whether it was there. */
+static int filename_strip(request_rec *r)
+{
+    const chroot_root *root = (const chroot_root *)gen.roots->elts;
+    int i;
+
+    for (i = 0; i < gen.roots->nelts; i++, root++) {
+        if (path_below(r->filename, root->outer) == NULL) {
+            continue;
+        }
+        r->filename += root->length;
+        if (*r->filename == '\0' || root->inner[1] != '\0') {
+            r->filename = apr_pstrcat(r->pool, root->inner, r->filename, NULL);
+        }
+        return 1;
+    }
+    return 0;
+}
+
+/* Before any directory walk, for main and sub-requests and redirects alike:
+ * from here on a request knows inner paths only. What still begins with the
+ * jail then names nothing, or the self-link, which has no URL. */
+static int chroot_map_to_storage(request_rec *r)
+{
+    const char *mapping, *inner;
+
+    if (!gen.fix_root || r->filename == NULL || r->filename[0] != '/') {
+        return DECLINED; /* proxied, or nothing */
+    }
+    mapping = ap_get_module_config(r->request_config, &chroot_module);
+    if (mapping != &mapped_inner && mapping != &mapped_outside) {
+        if (strstr(r->filename, "//") || strstr(r->filename, "/.")) {
+            r->filename = path_canonical(r->pool, r->filename);
+        }
+        if (!filename_strip(r) && mapping == &mapped_outer) {
+            r->filename = apr_pstrcat(r->pool, OUTSIDE, r->filename, NULL);
+            mapping_set(r, &mapped_outside);
+        }
+        r->canonical_filename = r->filename;
+    }
+    inner = path_inside(r->pool, ap_context_document_root(r));
+    if (inner != NULL) {
+        ap_set_context_info(r, NULL, inner);
+    }
+    inner = path_inside(r->pool, ap_document_root(r));
+    if (inner != NULL) {
+        ap_set_document_root(r, inner);
+    }
+    return path_inside(r->pool, r->filename) != NULL ? HTTP_NOT_FOUND
+                                                     : DECLINED;
+}
+
+/* Instead of the core, for requests that lead outside: there is no file, but
+ * the sections about it hold, as a handler may be asked for all the same. */
+static int chroot_map_outside(request_rec *r)
+{
+    core_server_config *conf = ap_get_core_module_config(
+        r->server->module_config);
+    ap_conf_vector_t **list = (ap_conf_vector_t **)conf->sec_dir->elts;
+    const int *all = ap_get_module_config(r->server->module_config,
+                                          &chroot_module);
+    apr_array_header_t *found;
+    const chroot_section *section;
+    ap_conf_vector_t *before;
+    const char *inner;
+    chroot_root path;
+    int i, j;
+
+    if (!gen.fix_root
+        || ap_get_module_config(r->request_config, &chroot_module)
+               != &mapped_outside) {
+        return DECLINED;
+    }
+    path.outer = path_below(path_canonical(r->pool, r->filename), OUTSIDE);
+    path.inner = "/";
+    if (path.outer == NULL) {
+        return HTTP_FORBIDDEN;
+    }
+    found = apr_array_make(r->pool, 8, sizeof(*list));
+    for (i = 0; i < *all; i++) {
+        section = section_known(list[i]);
+        if (section->regex != NULL
+                ? ap_regexec(section->regex, path.outer, 0, NULL, 0) != 0
+                : section_lies(r->pool,
+                               section->path[1] != '\0' ? section->path : "",
+                               &path, &inner)
+                      < LIES_AT) {
+            continue;
+        }
+        APR_ARRAY_PUSH(found, ap_conf_vector_t *) = list[i];
+        for (j = found->nelts - 1; j > 0; j--) {
+            before = APR_ARRAY_IDX(found, j - 1, ap_conf_vector_t *);
+            if (!section_follows(before, list[i])) {
+                break;
+            }
+            APR_ARRAY_IDX(found, j, ap_conf_vector_t *) = before;
+        }
+        APR_ARRAY_IDX(found, j, ap_conf_vector_t *) = list[i];
+    }
+    for (i = 0; i < found->nelts; i++) {
+        r->per_dir_config = ap_merge_per_dir_configs(
+            r->pool, r->per_dir_config,
+            APR_ARRAY_IDX(found, i, ap_conf_vector_t *));
+    }
+    return ap_file_walk(r);
+}
+
+/* Answers for mod_cgid when its daemon is out of reach, but only what it would
+ * have asked the daemon for (mod_cgid.c, cgid_handler). */
+static int chroot_handler(request_rec *r)
+{
+    const char *forced;
+
+    if (!gen.cgid_deaf || r->finfo.filetype != APR_REG
+        || (strcmp(r->handler, "cgi-script") != 0
+            && strcmp(r->handler, "application/x-httpd-cgi") != 0)) {
+        return DECLINED;
+    }
+    forced = apr_table_get(r->notes, "alias-forced-type");
+    if (!(ap_allow_options(r) & OPT_EXECCGI)
+        && (forced == NULL || strcasecmp(forced, "cgi-script") != 0)) {
+        return DECLINED;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                  "mod_cgid's daemon is out of "
+                  "reach in the jail %s, see the warning at start",
+                  gen.jail);
+    return HTTP_SERVICE_UNAVAILABLE;
+}
+
+/* Parent, -t: what start would warn of. */
+static void chroot_test_config(apr_pool_t *p, server_rec *s)
+{
+    if (gen.jail != NULL) {
+        warnings_say(s);
+    }
+}
+
+/* ------------------------------------------------------------------------
+ * Directives
+ */
+
+/* Returns the error that the compiler has found. */
+static const char *chroot_cmd_error(cmd_parms *cmd, void *unused,
+                                    const char *args)
+{
+    return args;
+}
+
+/* Marks the section it stands in as compiled. */
+static const char *chroot_cmd_section(cmd_parms *cmd, void *unused)
+{
+    ap_set_module_config(cmd->context, &chroot_module, cmd->directive->data);
+    return NULL;
+}
+
+/* Everything was settled in pre_config; what is left is to report. */
+static const char *chroot_cmd_chrootdir(cmd_parms *cmd, void *unused,
+                                        const char *arg)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    if (err != NULL) {
+        return err;
+    }
+    if (gen.jail == NULL || strcmp(arg, gen.jail) != 0) {
+        return apr_psprintf(cmd->pool,
+                            "%s \"%s\" must stand in a "
+                            "configuration file: code that runs while it is "
+                            "carried out is too late",
+                            cmd->cmd->name, arg);
+    }
+    return NULL;
+}
+
+static const char *chroot_cmd_chrootfixroot(cmd_parms *cmd, void *unused,
+                                            const char *arg)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    if (err != NULL) {
+        return err;
+    }
+    if (flag_value(arg) == -1) {
+        return apr_psprintf(cmd->pool, "%s \"%s\" must be On or Off",
+                            cmd->cmd->name, arg);
+    }
+    return NULL;
+}
+
+static void chroot_register_hooks(apr_pool_t *p)
+{
+    static const char *const inner_mappers[] = { "mod_rewrite.c",
+                                                 "mod_userdir.c", NULL };
+    static const char *const outer_mappers[] = { "mod_alias.c",
+                                                 "mod_vhost_alias.c", NULL };
+    static const char *const core[] = { "core.c", NULL };
+
+    ap_hook_pre_config(chroot_pre_config, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_open_logs(chroot_open_logs, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_post_config(chroot_post_config, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_optional_fn_retrieve(chroot_optional_fn_retrieve, NULL, NULL,
+                                 APR_HOOK_REALLY_LAST);
+    ap_hook_pre_mpm(chroot_pre_mpm_first, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_pre_mpm(chroot_pre_mpm_last, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_child_status(chroot_child_status_first, NULL, NULL,
+                         APR_HOOK_REALLY_FIRST);
+    ap_hook_child_status(chroot_child_status_last, NULL, NULL,
+                         APR_HOOK_REALLY_LAST);
+    ap_hook_drop_privileges(chroot_drop_privileges, NULL, NULL,
+                            APR_HOOK_REALLY_FIRST);
+    ap_hook_drop_privileges(chroot_drop_privileges_last, NULL, NULL,
+                            APR_HOOK_REALLY_LAST);
+    ap_hook_child_init(chroot_child_init, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_translate_name(chroot_translate_outer, inner_mappers, outer_mappers,
+                           APR_HOOK_MIDDLE);
+    ap_hook_translate_name(chroot_translate_inner, NULL, core,
+                           APR_HOOK_REALLY_LAST);
+    ap_hook_test_config(chroot_test_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(chroot_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_map_to_storage(chroot_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_map_to_storage(chroot_map_outside, NULL, NULL,
+                           APR_HOOK_REALLY_LAST - 1);
+}
+
+static const command_rec chroot_cmds[] = {
+    AP_INIT_TAKE1("ChrootDir", chroot_cmd_chrootdir, NULL, RSRC_CONF,
+                  "the directory to lock children into, a path, "
+                  "DOCUMENT_ROOT, SERVER_ROOT or none"),
+    AP_INIT_TAKE1("ChrootFixRoot", chroot_cmd_chrootfixroot, NULL, RSRC_CONF,
+                  "On if the configuration's paths are those outside the jail"),
+    AP_INIT_RAW_ARGS(NODE_ERROR, chroot_cmd_error, NULL,
+                     RSRC_CONF | ACCESS_CONF | OR_ALL, "internal"),
+    AP_INIT_NO_ARGS(NODE_SECTION, chroot_cmd_section, NULL, ACCESS_CONF,
+                    "internal"),
+    { 0 }
+};
+
+module AP_MODULE_DECLARE_DATA chroot_module = {
+    STANDARD20_MODULE_STUFF,
+    .cmds = chroot_cmds,
+    .register_hooks = chroot_register_hooks,
+};
