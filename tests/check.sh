@@ -1,0 +1,95 @@
+#!/bin/sh
+# What `make check' runs: it needs neither root nor a network.
+# Usage: APXS=... check.sh SRCDIR MODULE VERSION
+set -eu
+
+srcdir=$1
+module=$2
+version=$3
+failures=0
+
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM
+
+# report TITLE FILE: FILE holds what is wrong; empty is right.
+report()
+{
+    if [ -s "$2" ]; then
+        echo "not ok: $1"
+        sed 's/^/    /' "$2"
+        failures=$((failures + 1))
+    else
+        echo "ok: $1"
+    fi
+}
+
+# An MPM is either compiled into httpd or a module of its own.
+module_loads()
+{
+    httpd=$("$APXS" -q SBINDIR)/$("$APXS" -q progname)
+    libexecdir=$("$APXS" -q LIBEXECDIR)
+    {
+        echo "ServerName localhost"
+        echo "PidFile \"$tmp/httpd.pid\""
+        echo "ErrorLog \"$tmp/error.log\""
+        for name in mpm_event unixd; do
+            if [ -f "$libexecdir/mod_$name.so" ]; then
+                echo "LoadModule ${name}_module \"$libexecdir/mod_$name.so\""
+            fi
+        done
+        echo "LoadModule chroot_module \"$PWD/$module\""
+        echo "ChrootDir none"
+        echo "ChrootFixRoot Off"
+    } > "$tmp/httpd.conf"
+    "$httpd" -t -d "$tmp" -f "$tmp/httpd.conf" > "$tmp/httpd.out" 2>&1 ||
+        cat "$tmp/httpd.out"
+}
+
+# Names with an underscore in front are the toolchain's.
+exports()
+{
+    nm -D --defined-only "$module" | awk '$3 !~ /^_/ { print $3 }'
+}
+
+directives_in_source()
+{
+    sed -n 's/.*AP_INIT_[A-Z0-9_]*("\([A-Za-z]*\)".*/\1/p' \
+        "$srcdir/mod_chroot.c" | sort
+}
+
+directives_in_readme()
+{
+    sed -n 's/^### \([A-Za-z]*\) directive$/\1/p' "$srcdir/README.md" | sort
+}
+
+newest_change()
+{
+    sed -n 's/^## *\([0-9.]*\).*/\1/p' "$srcdir/ChangeLog.md" | head -n 1
+}
+
+# differs FILE FILE: the lines that only one of them has.
+differs()
+{
+    diff "$1" "$2" | grep '^[<>]' || true
+}
+
+module_loads > "$tmp/wrong"
+report "httpd -t loads $module" "$tmp/wrong"
+
+exports > "$tmp/exported"
+echo chroot_module | differs "$tmp/exported" - > "$tmp/wrong"
+report "chroot_module is the only symbol exported" "$tmp/wrong"
+
+directives_in_source > "$tmp/source"
+directives_in_readme > "$tmp/readme"
+differs "$tmp/source" "$tmp/readme" > "$tmp/wrong"
+report "the directives in mod_chroot.c (<) are those in README.md (>)" \
+    "$tmp/wrong"
+
+newest_change > "$tmp/changelog"
+echo "$version" | differs "$tmp/changelog" - > "$tmp/wrong"
+report "ChangeLog.md (<) begins with the version of configure.ac (>)" \
+    "$tmp/wrong"
+
+[ "$failures" -eq 0 ]
