@@ -38,6 +38,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +80,11 @@
  * had outside. */
 #define NODE_ERROR   "ChrootDir error"
 #define NODE_SECTION "ChrootDir section"
+
+/* How much of a jail is looked at, at start: directories this deep, entries in
+ * all. Enough for what is copied into a jail by mistake, and fast. */
+#define INSPECT_DEPTH   2
+#define INSPECT_ENTRIES 4096
 
 /* A child that could not be confined waits this long before it goes, so that
  * the parent tries again once a second at most */
@@ -435,12 +441,21 @@ static void compile_fix_root(apr_pool_t *p)
                    && word != NULL && flag_value(word) == 1;
 }
 
-/* The parent is told once per start: in the error log, or by configtest. */
+/* Keeps a warning: it is said once per start, or by configtest. */
 static void warn(apr_pool_t *p, const ap_directive_t *node, const char *text)
 {
     APR_ARRAY_PUSH(gen.warnings, const char *) = apr_psprintf(
         p, "%s at %s:%d %s", node->directive, node->filename, node->line_num,
         text);
+}
+
+/* The same, about something in the file system. */
+static void warn_of_file(apr_pool_t *p, const char *path, const struct stat *st,
+                         const char *text)
+{
+    APR_ARRAY_PUSH(gen.warnings, const char *) = apr_psprintf(
+        p, "%s (owner %ld:%ld, mode %04o) %s", path, (long)st->st_uid,
+        (long)st->st_gid, (unsigned)st->st_mode & 07777, text);
 }
 
 static void warnings_say(server_rec *s)
@@ -2101,6 +2116,86 @@ static int verify(server_rec *s)
 }
 
 /* ------------------------------------------------------------------------
+ * Looking at the jail: what should not be there is warned of
+ */
+
+/* Whether User or Group of the configuration, or everybody, may write. */
+static int user_may_write(const struct stat *st)
+{
+    return (st->st_uid == ap_unixd_config.user_id && (st->st_mode & S_IWUSR))
+           || (st->st_gid == ap_unixd_config.group_id
+               && (st->st_mode & S_IWGRP))
+           || (st->st_mode & S_IWOTH);
+}
+
+/* Every component of the jail's path: whoever may write to one of them can
+ * put another directory in the jail's place. */
+static void inspect_path(apr_pool_t *p)
+{
+    const char *end = gen.jail, *path;
+    struct stat st;
+
+    do {
+        end = end + 1 + strcspn(end + 1, "/");
+        path = apr_pstrmemdup(p, gen.jail, end - gen.jail);
+        if (stat(path, &st) == -1) {
+            continue;
+        }
+        if (*end == '\0' && user_may_write(&st)) {
+            warn_of_file(p, path, &st,
+                         "is the jail, and User or Group may "
+                         "write to it");
+        }
+        else if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH))) {
+            warn_of_file(p, path, &st,
+                         "should be writable by root alone: "
+                         "others could replace the jail");
+        }
+    } while (*end != '\0');
+}
+
+/* The top levels of the jail: device nodes, set-user-id files and a mounted
+ * /proc are ways out of it. left counts the entries still to look at. */
+static void inspect_inside(apr_pool_t *p, const char *path, int depth,
+                           int *left)
+{
+    DIR *dir = opendir(path);
+    const struct dirent *entry;
+    struct stat st, self;
+    const char *name;
+
+    while (dir != NULL && (*left)-- > 0 && (entry = readdir(dir)) != NULL) {
+        name = apr_pstrcat(p, path, "/", entry->d_name, NULL);
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0
+            || lstat(name, &st) == -1) {
+            continue;
+        }
+        if (S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode)) {
+            warn_of_file(p, name, &st, "is a device node in the jail");
+        }
+        else if (S_ISREG(st.st_mode) && (st.st_mode & (S_ISUID | S_ISGID))) {
+            warn_of_file(p, name, &st,
+                         "is set-user-id or set-group-id in the "
+                         "jail");
+        }
+        else if (S_ISDIR(st.st_mode) && st.st_dev != gen.dev
+                 && lstat(apr_pstrcat(p, name, "/self/root", NULL), &self)
+                        == 0) {
+            warn_of_file(p, name, &st,
+                         "is a mounted proc file system in the "
+                         "jail: it shows other processes, and leads to their "
+                         "directories");
+        }
+        else if (S_ISDIR(st.st_mode) && depth > 1) {
+            inspect_inside(p, name, depth - 1, left);
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+}
+
+/* ------------------------------------------------------------------------
  * The life of a generation
  */
 
@@ -2249,6 +2344,18 @@ static void preload(apr_pool_t *p)
  * ambient CAP_SYS_CHROOT and without root would leave it to its children. */
 static int may_confine(server_rec *s)
 {
+    static const char *const rooted[] = { "mpm_itk.c", "mod_ruid2.c" };
+    size_t i;
+
+    for (i = 0; i < sizeof(rooted) / sizeof(rooted[0]); i++) {
+        if (ap_find_linked_module(rooted[i]) != NULL) {
+            ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, 0, s,
+                         "ChrootDir \"%s\": %s keeps privileges in children, "
+                         "and no jail holds those; unload one of the two",
+                         gen.jail, rooted[i]);
+            return 0;
+        }
+    }
     if (geteuid() != 0) {
         ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, 0, s,
                      "ChrootDir \"%s\" needs a server that is started as "
@@ -2257,6 +2364,58 @@ static int may_confine(server_rec *s)
         return 0;
     }
     return 1;
+}
+
+/* A child that becomes User, as mod_unixd would make it, and tries to look
+ * something up in the jail. Returns what came of that: an errno, or 0. */
+static int search_as_user(void)
+{
+    const char *user = ap_unixd_config.user_name;
+    int status = 0;
+    int fd = open(gen.jail, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    pid_t pid = fd != -1 ? fork() : -1;
+
+    if (pid == 0) {
+        if (setgid(ap_unixd_config.group_id) == -1
+            || (user[0] != '#'
+                && initgroups(user, ap_unixd_config.group_id) == -1)
+            || setuid(ap_unixd_config.user_id) == -1
+            || faccessat(fd, ".", X_OK, AT_EACCESS) == -1) {
+            _exit(errno);
+        }
+        _exit(0);
+    }
+    if (fd == -1 || pid == -1) {
+        status = errno;
+        fd_close(&fd);
+        return status;
+    }
+    fd_close(&fd);
+    while (waitpid(pid, &status, 0) == -1) {
+        if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
+}
+
+/* Parent, anybody; -t, too. A jail that User cannot search serves nothing. */
+static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
+                               apr_pool_t *ptemp, server_rec *s)
+{
+    int rv;
+
+    if (gen.jail == NULL || geteuid() != 0) {
+        return OK;
+    }
+    rv = search_as_user();
+    if (rv == EACCES) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv, s,
+                     "ChrootDir \"%s\": User %s cannot search it", gen.jail,
+                     ap_unixd_config.user_name);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return OK; /* whatever else there is, the probe says */
 }
 
 /* Parent, root, one thread; before any other module forks a daemon. Standard
@@ -2375,7 +2534,7 @@ static int sections_order(apr_pool_t *p, apr_array_header_t *sections)
 {
     ap_conf_vector_t **list = (ap_conf_vector_t **)sections->elts;
     ap_conf_vector_t **outside = apr_palloc(p,
-                                            sections->nelts * sizeof(*outside));
+                                            sections->nelts * sizeof(void *));
     ap_conf_vector_t *moved;
     core_dir_config *dir;
     int all = sections->nelts, count = 0, hidden = 0, i, j;
@@ -2394,7 +2553,7 @@ static int sections_order(apr_pool_t *p, apr_array_header_t *sections)
         }
         list[j] = moved;
     }
-    memcpy(list + count, outside, hidden * sizeof(*outside));
+    memcpy(list + count, outside, hidden * sizeof(void *));
     sections->nelts = count;
     return all;
 }
@@ -2435,6 +2594,8 @@ static int servers_order(apr_pool_t *p, apr_pool_t *ptemp, server_rec *servers)
 static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                               apr_pool_t *ptemp, server_rec *s)
 {
+    int left = INSPECT_ENTRIES;
+
     if (gen.jail == NULL) {
         return OK;
     }
@@ -2445,6 +2606,8 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
+        inspect_path(pconf);
+        inspect_inside(pconf, gen.jail, INSPECT_DEPTH, &left);
         warnings_say(s);
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "children are locked into %s (%s chroot, ChrootFixRoot "
@@ -2715,7 +2878,7 @@ static int chroot_map_outside(request_rec *r)
     if (path.outer == NULL) {
         return HTTP_FORBIDDEN;
     }
-    found = apr_array_make(r->pool, 8, sizeof(*list));
+    found = apr_array_make(r->pool, 8, sizeof(void *));
     for (i = 0; i < *all; i++) {
         section = section_known(list[i]);
         if (section->regex != NULL
@@ -2767,11 +2930,21 @@ static int chroot_handler(request_rec *r)
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
-/* Parent, -t: what start would warn of. */
+/* Parent, -t, anybody: what start would warn of, and for DUMP_RUN_CFG a line
+ * beside mod_unixd's. */
 static void chroot_test_config(apr_pool_t *p, server_rec *s)
 {
-    if (gen.jail != NULL) {
-        warnings_say(s);
+    apr_file_t *out = NULL;
+
+    if (gen.jail == NULL) {
+        return;
+    }
+    inspect_path(p);
+    warnings_say(s);
+    if (ap_exists_config_define("DUMP_RUN_CFG")
+        && apr_file_open_stdout(&out, p) == APR_SUCCESS) {
+        apr_file_printf(out, "ChrootFixRoot: %s\n",
+                        gen.fix_root ? "On" : "Off");
     }
 }
 
@@ -2836,6 +3009,7 @@ static void chroot_register_hooks(apr_pool_t *p)
     static const char *const core[] = { "core.c", NULL };
 
     ap_hook_pre_config(chroot_pre_config, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_check_config(chroot_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_open_logs(chroot_open_logs, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_post_config(chroot_post_config, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_optional_fn_retrieve(chroot_optional_fn_retrieve, NULL, NULL,
