@@ -1034,50 +1034,73 @@ static void rule_check(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node)
 
 /* ---- Sections */
 
-/* Whether a match of the regular expression re may begin in the jail's own
- * path, of which tail is the rest: then it may rely on what children do not
- * see. Literal text says no for certain; everything else says yes. */
+/* Whether c is one of set; the end of a string is in none. */
+static int is_one_of(char c, const char *set)
+{
+    return c != '\0' && strchr(set, c) != NULL;
+}
+
+/* The next character of a regular expression: behind an escape, or a class in
+ * brackets, as a whole. pcre2pattern(3). */
+static const char *regex_next(const char *re)
+{
+    if (*re == '\\' && re[1] != '\0') {
+        return re + 2;
+    }
+    if (*re != '[') {
+        return re + 1;
+    }
+    re += re[1] == '^' ? 2 : 1;
+    re += *re == ']';
+    while (*re != '\0' && *re != ']') {
+        if (re[0] == '[' && is_one_of(re[1], ":.=")) {
+            re = re + 2 + strcspn(re + 2, "]");
+        }
+        re += *re == '\\' && re[1] != '\0' ? 2 : *re != '\0';
+    }
+    return re + (*re == ']');
+}
+
+/* The end of the alternative that starts at re: "|", ")", or the end. */
+static const char *regex_alternative_end(const char *re)
+{
+    int depth = 0;
+
+    for (; *re != '\0' && (depth > 0 || !is_one_of(*re, "|)"));
+         re = regex_next(re)) {
+        depth += (*re == '(') - (*re == ')');
+    }
+    return re;
+}
+
+/* Whether a match of the alternative at re may begin in the jail's own path,
+ * of which tail is the rest: then it may rely on what children do not see.
+ * Literal text says no for certain; everything else says yes. */
 static int regex_may_begin(const char *re, const char *tail)
 {
     const char *next;
-    int depth, more;
 
     for (; *tail != '\0'; re = next, tail++) {
-        if (*re == '('
+        if (re[0] == '('
             && (re[1] != '?' || re[2] == ':'
                 || (re[2] == '<' && apr_isalpha(re[3])))) {
-            next = re + 1;
-            if (*next == '?') {
-                next += strcspn(next, ":>") + 1;
-            }
-            for (more = 1; more;) {
-                if (regex_may_begin(next, tail)) {
+            next = re[1] == '?' ? re + strcspn(re, ":>") : re;
+            do {
+                if (regex_may_begin(next + 1, tail)) {
                     return 1;
                 }
-                for (depth = 0, more = 0; *next != '\0' && !more; next++) {
-                    if (*next == '\\' && next[1] != '\0') {
-                        next++;
-                    }
-                    else if (*next == '[' || (*next == '(' && next[1] == '?')) {
-                        return 1;
-                    }
-                    else if (*next == ')' && depth-- == 0) {
-                        break;
-                    }
-                    depth += *next == '(';
-                    more = *next == '|' && depth == 0;
-                }
-            }
-            return *next != ')' || strchr("?*{", next[1]) != NULL;
+                next = regex_alternative_end(next + 1);
+            } while (*next == '|');
+            return *next != ')' || is_one_of(next[1], "?*{");
         }
-        next = re + 1;
-        if (*re == '\\' && !apr_isalnum(*next)) {
-            re = next++;
+        next = regex_next(re);
+        if (*re == '\\' && !apr_isalnum(re[1])) {
+            re++;
         }
-        else if (strchr("\\^$.[]|()?*+{}", *re) != NULL) {
+        else if (*re == '\0' || is_one_of(*re, "\\^$.[]|()?*+{}")) {
             return 1;
         }
-        if (strchr("?*{", *next) != NULL) {
+        if (is_one_of(*next, "?*{")) {
             return 1;
         }
         if (*re != *tail) {
@@ -1096,84 +1119,84 @@ static const char *regex_behind(const char *re, const char *outer)
         if (*re == '\\') {
             re++;
         }
-        else if (*re != '.' && strchr("^$[]|()?*+{}", *re) != NULL) {
+        else if (is_one_of(*re, "^$[]|()?*+{}")) {
             return NULL;
         }
         if (*re != *outer) {
             return NULL;
         }
     }
-    return *re == '\0' || (*re == '/' && strchr("?*+{", re[1]) == NULL) ? re
-                                                                        : NULL;
+    outer = *re == '\\' ? re + 1 : re;
+    return *re == '\0' || (*outer == '/' && !is_one_of(outer[1], "?*+{"))
+               ? re
+               : NULL;
 }
 
-/* Whether a regular expression is free of anchors and of alternatives on its
- * top level, outside of brackets and escapes; lookbehind counts as an anchor.
- */
-static int regex_is_plain(const char *re)
+/* Whether an alternative says nothing about what stands before its match: no
+ * anchor, word boundary or lookbehind. */
+static int regex_is_free(const char *re)
 {
-    int depth = 0;
-
-    for (; *re != '\0'; re++) {
-        if (*re == '\\') {
-            if (re[1] == '\0' || strchr("AGQbB", re[1]) != NULL) {
-                return 0;
-            }
-            re++;
-        }
-        else if (*re == '[') {
-            re += re[1] == '^' ? 2 : 1;
-            re += *re == ']';
-            while (*re != '\0' && *re != ']') {
-                re += *re == '\\' && re[1] != '\0' ? 2 : 1;
-            }
-            if (*re == '\0') {
-                return 0;
-            }
-        }
-        else if (*re == '^' || (*re == '|' && depth == 0)
-                 || strncmp(re, "(?<=", 4) == 0
-                 || strncmp(re, "(?<!", 4) == 0) {
+    for (; *re != '\0'; re = regex_next(re)) {
+        if (*re == '^' || (*re == '\\' && is_one_of(re[1], "AGQbB"))
+            || strncmp(re, "(?<=", 4) == 0 || strncmp(re, "(?<!", 4) == 0) {
             return 0;
         }
-        depth += (*re == '(') - (*re == ')');
     }
     return 1;
 }
 
-/* Translates the regular expression of a section; NULL when it cannot be done
- * without changing what it matches. */
-static const char *regex_inside(apr_pool_t *p, const char *re)
+/* Translates one alternative of a section's regular expression; NULL when that
+ * cannot be done without changing what it matches. */
+static const char *regex_alternative_inside(apr_pool_t *p, const char *re)
 {
     const chroot_root *root = (const chroot_root *)gen.roots->elts;
     const char *rest = re, *tail;
     int i;
 
-    if (strncmp(rest, "^.*", 3) == 0 && strchr("?+", rest[3]) == NULL) {
-        rest += 3; /* anywhere: as without it */
+    tail = rest + (*rest == '^');
+    if (strncmp(tail, ".*", 2) == 0 && !is_one_of(tail[2], "?+")) {
+        rest = tail + 2; /* anywhere: as without it */
     }
-    for (i = 0; *rest == '^' && i < gen.roots->nelts; i++, root++) {
-        tail = regex_behind(rest + 1, root->outer);
-        if (tail != NULL && regex_is_plain(tail)) {
+    for (i = 0; *rest == '^' && i < gen.roots->nelts; i++) {
+        tail = regex_behind(rest + 1, root[i].outer);
+        if (tail != NULL && regex_is_free(tail)) {
             return apr_pstrcat(p, "^",
-                               root->inner[1] != '\0' ? root->inner
-                               : *tail == '\0'        ? "/"
-                                                      : "",
+                               root[i].inner[1] != '\0' ? root[i].inner
+                               : *tail == '\0'          ? "/"
+                                                        : "",
                                tail, NULL);
         }
     }
-    if (!regex_is_plain(rest)) {
+    if (!regex_is_free(rest)) {
         return NULL;
     }
     for (i = 0; i < gen.roots->nelts; i++) {
-        tail = APR_ARRAY_IDX(gen.roots, i, chroot_root).outer;
-        for (; *tail != '\0'; tail++) {
+        for (tail = root[i].outer; *tail != '\0'; tail++) {
             if (regex_may_begin(rest, tail)) {
                 return NULL;
             }
         }
     }
     return re;
+}
+
+/* Translates the regular expression of a section, alternative by alternative;
+ * NULL when one of them cannot be. */
+static const char *regex_inside(apr_pool_t *p, const char *re)
+{
+    const char *end, *one, *result = "";
+
+    for (;; re = end + 1) {
+        end = regex_alternative_end(re);
+        one = regex_alternative_inside(p, apr_pstrmemdup(p, re, end - re));
+        if (one == NULL || *end == ')') {
+            return NULL;
+        }
+        result = apr_pstrcat(p, result, one, *end == '|' ? "|" : "", NULL);
+        if (*end == '\0') {
+            return result;
+        }
+    }
 }
 
 /* How the path of a section lies to the jail */
