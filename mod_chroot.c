@@ -2787,23 +2787,30 @@ static void chroot_child_init(apr_pool_t *p, server_rec *s)
  */
 
 /* What kind of path r->filename is: the request's own configuration points to
- * one of these, or to nothing when an earlier mapper, mod_rewrite or
- * mod_userdir, or nobody at all (a file sub-request) has set it: their paths
- * are inner ones unless they still begin with the jail. */
+ * one of these, or to nothing when mod_rewrite or mod_userdir has set it, or
+ * nobody, for a file sub-request: those paths are inner ones, unless they
+ * begin with the jail. */
 static char mapped_outer, mapped_inner, mapped_outside;
 
 static void mapping_set(request_rec *r, char *mapping)
 {
-    ap_set_module_config(r->request_config, &chroot_module, mapping);
+    if (gen.fix_root) {
+        ap_set_module_config(r->request_config, &chroot_module, mapping);
+    }
 }
 
-/* Behind the mappers whose directives were translated and before those that
- * map to outer paths, mod_alias first. */
+/* Before mappers to outer paths: mod_alias, and whoever comes after
+ * mod_userdir. */
 static int chroot_translate_outer(request_rec *r)
 {
-    if (gen.fix_root) {
-        mapping_set(r, &mapped_outer);
-    }
+    mapping_set(r, &mapped_outer);
+    return DECLINED;
+}
+
+/* Between mod_alias and mod_userdir, whose directive was translated. */
+static int chroot_translate_userdir(request_rec *r)
+{
+    mapping_set(r, NULL);
     return DECLINED;
 }
 
@@ -3025,10 +3032,9 @@ static const char *chroot_cmd_chrootfixroot(cmd_parms *cmd, void *unused,
 
 static void chroot_register_hooks(apr_pool_t *p)
 {
-    static const char *const inner_mappers[] = { "mod_rewrite.c",
-                                                 "mod_userdir.c", NULL };
-    static const char *const outer_mappers[] = { "mod_alias.c",
-                                                 "mod_vhost_alias.c", NULL };
+    static const char *const alias[] = { "mod_alias.c", NULL };
+    static const char *const userdir[] = { "mod_userdir.c", NULL };
+    static const char *const vhost_alias[] = { "mod_vhost_alias.c", NULL };
     static const char *const core[] = { "core.c", NULL };
 
     ap_hook_pre_config(chroot_pre_config, NULL, NULL, APR_HOOK_REALLY_LAST);
@@ -3048,7 +3054,11 @@ static void chroot_register_hooks(apr_pool_t *p)
     ap_hook_drop_privileges(chroot_drop_privileges_last, NULL, NULL,
                             APR_HOOK_REALLY_LAST);
     ap_hook_child_init(chroot_child_init, NULL, NULL, APR_HOOK_REALLY_LAST);
-    ap_hook_translate_name(chroot_translate_outer, inner_mappers, outer_mappers,
+    ap_hook_translate_name(chroot_translate_outer, NULL, alias,
+                           APR_HOOK_MIDDLE);
+    ap_hook_translate_name(chroot_translate_userdir, alias, userdir,
+                           APR_HOOK_MIDDLE);
+    ap_hook_translate_name(chroot_translate_outer, userdir, vhost_alias,
                            APR_HOOK_MIDDLE);
     ap_hook_translate_name(chroot_translate_inner, NULL, core,
                            APR_HOOK_REALLY_LAST);
