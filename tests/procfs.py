@@ -1,0 +1,165 @@
+"""What the kernel says about a process: root, ids, threads, descriptors.
+
+Everything here reads /proc and nothing else.  A process that vanishes in the
+middle raises ProcessLookupError or FileNotFoundError (both are OSError).
+"""
+import os
+import re
+from pathlib import Path
+
+
+def pids():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def tasks(pid):
+    return sorted(int(tid) for tid in os.listdir(f"/proc/{pid}/task"))
+
+
+def dir_id(path):
+    """(device, inode): what makes two directories the same one."""
+    st = os.stat(path)
+    return st.st_dev, st.st_ino
+
+
+def root_id(pid, tid=None):
+    return dir_id(f"/proc/{pid}/task/{tid or pid}/root/")
+
+
+def root_path(pid):
+    return os.readlink(f"/proc/{pid}/root")
+
+
+def thread_roots(pid):
+    return {tid: root_id(pid, tid) for tid in tasks(pid)}
+
+
+def is_jailed(pid, jail):
+    """Every thread of pid has its root in jail."""
+    want = dir_id(jail)
+    return all(root == want for root in thread_roots(pid).values())
+
+
+def status(pid, tid=None):
+    text = Path(f"/proc/{pid}/task/{tid or pid}/status").read_text()
+    return dict(line.split(":\t", 1) for line in text.splitlines()
+                if ":\t" in line)
+
+
+def uids(pid, tid=None):
+    """Real, effective, saved and file-system user id."""
+    return [int(n) for n in status(pid, tid)["Uid"].split()]
+
+
+def gids(pid, tid=None):
+    return [int(n) for n in status(pid, tid)["Gid"].split()]
+
+
+def groups(pid, tid=None):
+    return sorted(int(n) for n in status(pid, tid)["Groups"].split())
+
+
+def capabilities(pid, tid=None):
+    """Permitted, effective, inheritable and ambient, or'ed together."""
+    lines = status(pid, tid)
+    held = 0
+    for name in ("CapPrm", "CapEff", "CapInh", "CapAmb"):
+        held |= int(lines[name], 16)
+    return held
+
+
+def stat_fields(pid):
+    """The fields of /proc/PID/stat from the state on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def state(pid):
+    return stat_fields(pid)[0]
+
+
+def parent(pid):
+    return int(stat_fields(pid)[1])
+
+
+def children(pid):
+    """Direct children, zombies included."""
+    found = []
+    for other in pids():
+        try:
+            if parent(other) == pid:
+                found.append(other)
+        except OSError:
+            pass
+    return sorted(found)
+
+
+def descendants(pid):
+    found = []
+    for child in children(pid):
+        found += [child, *descendants(child)]
+    return found
+
+
+def alive(pid):
+    try:
+        return state(pid) not in "ZX"
+    except OSError:
+        return False
+
+
+def fds(pid):
+    found = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def sockets(pid):
+    return {target for target in fds(pid).values()
+            if target.startswith("socket:")}
+
+
+def fd_kinds(pid):
+    """Like fds(), with the numbers that differ between two runs left out."""
+    return {fd: re.sub(r"\[?\d{3,}\]?", "N", target)
+            for fd, target in fds(pid).items()}
+
+
+def environ(pid):
+    raw = Path(f"/proc/{pid}/environ").read_bytes()
+    return dict(entry.split("=", 1)
+                for entry in raw.decode(errors="replace").split("\0")
+                if "=" in entry)
+
+
+def listens_on(pid, port):
+    """Does pid hold a listening TCP socket on this port?"""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and int(words[1].split(":")[1], 16) == port:
+                inodes.add(f"socket:[{words[9]}]")
+    return any(target in inodes for target in fds(pid).values())
+
+
+def marked(marker, directory):
+    """Live processes with marker (NAME=value) in their environment, or whose
+    root, working directory or program lies in directory.  A CGI program gets
+    an environment of its own; its directory gives it away."""
+    found = []
+    for pid in pids():
+        try:
+            raw = Path(f"/proc/{pid}/environ").read_bytes()
+            places = [os.readlink(f"/proc/{pid}/{link}")
+                      for link in ("root", "cwd", "exe")]
+        except OSError:
+            continue
+        if marker.encode() in raw.split(b"\0") or any(
+                place.startswith(f"{directory}/") for place in places):
+            if alive(pid):
+                found.append(pid)
+    return found

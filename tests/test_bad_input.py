@@ -1,0 +1,138 @@
+"""What cannot work is refused, with the path, the reason and the cure."""
+import os
+import re
+import shutil
+
+import pytest
+
+from harness import USER, Link, run
+
+NOBODY = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+NO_CHROOT = ["setpriv", "--bounding-set=-sys_chroot",
+             "--inh-caps=-sys_chroot"]
+
+
+@pytest.mark.parametrize("written, files, named, reason", [
+    ("${ROOT}/absent", {}, "absent", "No such file or directory"),
+    ("absent", {}, "absent", "No such file or directory"),
+    ("absent/deep", {}, "absent/deep", "No such file or directory"),
+    ("nonesuch", {}, "nonesuch", "No such file or directory"),
+    ("DOCUMENT_ROOTS", {}, "DOCUMENT_ROOTS", "No such file or directory"),
+    ("file", {"../file": ""}, "file", "(?i)not a directory"),
+    ("file/below", {"../file": ""}, "file/below", "Not a directory"),
+    ("link", {"../link": Link("absent")}, "link",
+     "No such file or directory"),
+    ("link", {"../link": Link("file"), "../file": ""}, "link",
+     "(?i)not a directory"),
+    ("loop", {"../loop": Link("loop")}, "loop",
+     "Too many levels of symbolic links"),
+    ("x" * 300, {}, "x" * 300, "File name too long"),
+])
+def test_a_jail_that_is_no_directory_is_a_configuration_error(
+        httpd, variant, written, files, named, reason):
+    server = httpd(f"ChrootDir {written}", files=files)
+    status, output = server.configtest()
+    assert status != 0
+    assert output.count("ChrootDir") == 1
+    assert f"{server.root}/{named}" in output or f'"{named}"' in output
+    assert re.search(reason, output)
+    assert "Syntax error on line" in output
+    assert "must be a valid directory" not in output
+
+
+def test_a_document_root_that_does_not_exist_is_no_jail(httpd, variant):
+    server = httpd("ChrootDir DOCUMENT_ROOT\nDocumentRoot ${ROOT}/absent")
+    status, output = server.configtest()
+    assert status != 0
+    assert "ChrootDir" in output and f"{server.root}/absent" in output
+    assert "No such file or directory" in output
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o000, 0o750, 0o744])
+def test_a_jail_the_user_may_not_search_is_refused(httpd, variant, mode):
+    server = httpd("ChrootDir ${JAIL}")
+    server.jail.chmod(mode)
+    said = server.refused_start()
+    assert str(server.jail) in said
+    assert "Permission denied" in said and "search" in said
+
+
+def test_a_jail_the_users_group_may_search_is_accepted(httpd, variant):
+    server = httpd("ChrootDir ${JAIL}")
+    shutil.chown(server.jail, "root", USER)
+    server.jail.chmod(0o710)
+    server.start().assert_jailed()
+
+
+def assert_refused_for_lack_of_rights(server):
+    said = server.refused_start()
+    about = [line for line in said.splitlines() if str(server.jail) in line]
+    assert about and re.search("ChrootDir|chroot", about[0]), said
+    assert re.search(r"\broot\b", said)
+    assert not server.leftovers()
+    return said
+
+
+def test_without_the_right_to_chroot_it_does_not_start(httpd, mpm, variant):
+    server = httpd("ChrootDir ${JAIL}", wrapper=NO_CHROOT)
+    text = assert_refused_for_lack_of_rights(server)
+    assert "Operation not permitted" in text
+    assert "CAP_SYS_CHROOT" in text
+
+
+def as_nobody(server):
+    for name in ("run", "logs", "conf"):
+        shutil.chown(server.root / name, "nobody", "nogroup")
+    server.wrapper = NOBODY
+    return server
+
+
+def test_an_ordinary_user_cannot_start_it(httpd, mpm, variant):
+    server = as_nobody(httpd("ChrootDir ${JAIL}"))
+    assert_refused_for_lack_of_rights(server)
+
+
+def test_an_ordinary_user_may_start_it_without_a_jail(httpd, variant):
+    server = as_nobody(httpd("ChrootDir none\nDocumentRoot ${JAIL}",
+                             files={"index.html": "hello"})).start()
+    assert server.get("/").text == "hello"
+
+
+@pytest.mark.parametrize("config", [
+    "ChrootDir ${JAIL}\nChrootFixRoot On", "ChrootDir none",
+    "ChrootDir DOCUMENT_ROOT\nDocumentRoot ${JAIL}"])
+def test_configtest_works_for_an_ordinary_user(httpd, variant, config):
+    server = as_nobody(httpd(config))
+    status, output = server.configtest()
+    assert (status, output) == (0, "Syntax OK\n")
+
+
+def test_configtest_works_without_the_right_to_chroot(httpd, variant):
+    server = httpd("ChrootDir ${JAIL}", wrapper=NO_CHROOT)
+    assert server.configtest() == (0, "Syntax OK\n")
+
+
+def test_apachectl_configtest_works_for_an_ordinary_user(httpd, variant):
+    server = as_nobody(httpd("ChrootDir ${JAIL}"))
+    server.write_config()
+    (server.root / "run/sock").mkdir()
+    httpd_words = server.command()[len(NOBODY):]
+    status, output = run([*NOBODY, "apachectl", "configtest"], env={
+        **server.env, "APACHE_HTTPD": httpd_words[0],
+        "APACHE_ARGUMENTS": " ".join(httpd_words[1:]),
+        "APACHE_CONFDIR": str(server.root), "APACHE_ENVVARS": "/dev/null",
+        "APACHE_RUN_DIR": str(server.root / "run"),
+        "APACHE_LOCK_DIR": str(server.root / "run"),
+        "APACHE_RUN_USER": "nobody"})
+    assert status == 0 and "Syntax OK" in output
+
+
+def test_a_refused_graceful_restart_is_a_refused_restart(httpd, variant):
+    """A jail that disappears: the running children stay, httpd -k graceful
+    says why."""
+    server = httpd("ChrootDir ${JAIL}").start()
+    server.serving()
+    os.rename(server.jail, server.root / "moved")
+    status, output = server.httpd("-k", "graceful")
+    assert status != 0 and str(server.jail) in output
+    server.assert_jailed(server.root / "moved")
