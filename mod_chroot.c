@@ -136,11 +136,13 @@ typedef struct {
     const char *jail;     /* canonical path, NULL without a jail */
     ap_directive_t *node; /* the ChrootDir that counts */
     int fix_root;
-    apr_array_header_t *roots;    /* of chroot_root: the jail's spellings */
-    int sections;                 /* how many were compiled */
+    apr_array_header_t *roots;        /* of chroot_root: the jail's spellings */
+    apr_array_header_t *targets;      /* of char *: mapped to, and not inside */
+    apr_array_header_t *access_names; /* of char *: AccessFileName */
+    int sections;                     /* how many were compiled */
     int below;                    /* a DocumentRoot is not the jail itself */
-    int override_depth;           /* sections around the jail allow .htaccess
-                                 * from so many components on; -1: none does */
+    char *overrides;              /* what sections around the jail say of
+                                 * .htaccess, by depth: 'N' none, 'Y' some */
     ap_directive_t *no_links;     /* Options around it that forbid links */
     int cgid_deaf;                /* children cannot reach mod_cgid's socket */
     apr_array_header_t *warnings; /* of char *: said once per start */
@@ -166,6 +168,12 @@ static chroot_generation gen = { .fd = -1, .proc = -1 };
 /* ------------------------------------------------------------------------
  * Paths
  */
+
+/* Whether c is one of set; the end of a string is in none. */
+static int is_one_of(char c, const char *set)
+{
+    return c != '\0' && strchr(set, c) != NULL;
+}
 
 /* What remains of path behind the directory dir, or NULL when path is neither
  * dir nor below it. Both are canonical but for trailing slashes of path. The
@@ -507,7 +515,17 @@ static chroot_root *root_of(apr_pool_t *p, const char *path)
         part = apr_pstrmemdup(p, path, end - path);
         inner = path_below(path_real(p, part), gen.jail);
     } while (inner == NULL && *end != '\0');
-    return inner != NULL ? root_add(part, apr_pstrdup(p, inner)) : NULL;
+    p = gen.roots->pool;
+    return inner != NULL ? root_add(apr_pstrdup(p, part), apr_pstrdup(p, inner))
+                         : NULL;
+}
+
+/* An inner path; one that begins with the jail again names nothing, and must
+ * not be taken for an outer one. */
+static const char *path_once(apr_pool_t *p, const char *inner)
+{
+    return path_inside(p, inner) != NULL ? apr_pstrcat(p, OUTSIDE, inner, NULL)
+                                         : inner;
 }
 
 /* ---- The words of directives. Each of these gets a directive, all its words
@@ -524,7 +542,19 @@ static const char *inner_path(apr_pool_t *p, const ap_directive_t *node,
         return NULL;
     }
     path = path_trimmed(p, path_canonical(p, words[n]));
-    return root_of(p, path) != NULL ? path_inside(p, path) : NULL;
+    return root_of(p, path) != NULL ? path_once(p, path_inside(p, path)) : NULL;
+}
+
+/* A directory that mod_userdir looks for in the child: one that leads out of
+ * the jail is moved aside. */
+static const char *inner_userdir(apr_pool_t *p, const ap_directive_t *node,
+                                 char **words, int n)
+{
+    const char *inner = inner_path(p, node, words, n);
+
+    return inner != NULL || words[n][0] != '/'
+               ? inner
+               : apr_pstrcat(p, OUTSIDE, words[n], NULL);
 }
 
 /* A path, relative to ServerRoot or absolute. */
@@ -616,22 +646,31 @@ static const char *inner_raw(apr_pool_t *p, const ap_directive_t *node,
                              char **words, int n)
 {
     const chroot_root *root = (const chroot_root *)gen.roots->elts;
-    const char *start = raw_start(words[n]), *rest;
+    const char *start = raw_start(words[n]), *path = start, *rest;
+    size_t length = strcspn(start, "$%\"' ");
     int i;
 
+    while (length > 0 && start[length - 1] != '/') {
+        length--;
+    }
+    if (*start == '/') {
+        path = apr_pstrcat(p,
+                           path_canonical(p, apr_pstrmemdup(p, start, length)),
+                           start + length, NULL);
+    }
     for (i = 0; i < gen.roots->nelts; i++, root++) {
-        rest = start + root->length;
-        if (strncmp(start, root->outer, root->length) != 0
+        rest = path + root->length;
+        if (strncmp(path, root->outer, root->length) != 0
             || (*rest != '\0' && strchr("/\"' ", *rest) == NULL
                 && strncmp(rest, "%{REQUEST_URI}", 14) != 0)) {
             continue;
         }
+        rest = apr_pstrcat(
+            p,
+            root->inner[1] == '\0' && is_one_of(*rest, "/%") ? "" : root->inner,
+            rest, NULL);
         return apr_pstrcat(p, apr_pstrmemdup(p, words[n], start - words[n]),
-                           root->inner[1] == '\0'
-                                   && (*rest == '/' || *rest == '%')
-                               ? ""
-                               : root->inner,
-                           rest, NULL);
+                           path_once(p, rest), NULL);
     }
     return NULL;
 }
@@ -673,13 +712,37 @@ static int first_exists(apr_pool_t *p, const char *dir, const char *path)
     return apr_stat(&info, path, APR_FINFO_TYPE, p) == APR_SUCCESS;
 }
 
+/* What the pattern of a rewrite rule is matched against: the URL in the server
+ * context, what is below the directory in a plain <Directory>, and the whole
+ * path elsewhere, where the prefix of the section is none (mod_rewrite.c,
+ * apply_rewrite_rule). */
+typedef enum { RULE_SEES_URL, RULE_SEES_REST, RULE_SEES_PATH } chroot_rule_sees;
+
+static chroot_rule_sees rule_sees(const ap_directive_t *node)
+{
+    for (node = node->parent; node != NULL; node = node->parent) {
+        if (strcasecmp(node->directive, "<VirtualHost") == 0) {
+            break;
+        }
+        if (strcasecmp(node->directive, "<Directory") == 0) {
+            return apr_fnmatch_test(node->args) || strchr(node->args, '~')
+                       ? RULE_SEES_PATH
+                       : RULE_SEES_REST;
+        }
+        if (strncasecmp(node->directive, "<Limit", 6) != 0) {
+            return RULE_SEES_PATH;
+        }
+    }
+    return RULE_SEES_URL;
+}
+
 /* The substitution of a RewriteRule. One that leads out of the jail is moved
  * aside in the server context, where it is a path and not a URL. */
 static const char *inner_target(apr_pool_t *p, const ap_directive_t *node,
                                 char **words, int n)
 {
     const char *inner, *start = raw_start(words[n]);
-    const ap_directive_t *parent = node->parent;
+    int length = (int)(start - words[n]);
 
     if (strstr(words[n], "unix:") != NULL) {
         return inner_socket(p, node, words, n);
@@ -688,37 +751,48 @@ static const char *inner_target(apr_pool_t *p, const ap_directive_t *node,
         return NULL;
     }
     inner = inner_raw(p, node, words, n);
-    if (inner != NULL || !first_exists(p, "", start)
-        || (parent != NULL
-            && strcasecmp(parent->directive, "<VirtualHost") != 0)) {
+    if (rule_sees(node) != RULE_SEES_URL) {
         return inner;
     }
-    return apr_pstrcat(p, apr_pstrmemdup(p, words[n], start - words[n]),
-                       OUTSIDE, start, NULL);
+    if (inner != NULL) {
+        /* for prefix_stat "/./x" is a file whatever x is */
+        return inner[length] == '/' ? apr_psprintf(p, "%.*s/.%s", length,
+                                                   words[n], inner + length)
+                                    : inner;
+    }
+    return first_exists(p, "", start)
+               ? apr_psprintf(p, "%.*s%s%s", length, words[n], OUTSIDE, start)
+               : NULL;
 }
 
-/* The tested string of a RewriteCond that looks at the file system: its
- * pattern is an operator (mod_rewrite.c, cmd_rewritecond). */
+/* Whether the pattern of a RewriteCond is an operator that looks at the file
+ * system (mod_rewrite.c, cmd_rewritecond). */
+static int is_file_test(const char *pattern)
+{
+    pattern += *pattern == '!';
+    return pattern[0] == '-' && pattern[1] != '\0'
+           && strchr("defslLhxF", pattern[1]) != NULL
+           && !apr_isalpha(pattern[2]);
+}
+
+/* The tested string of a RewriteCond that looks at the file system. */
 static const char *inner_tested(apr_pool_t *p, const ap_directive_t *node,
                                 char **words, int n)
 {
-    const char *pattern = words[n + 1] != NULL ? raw_start(words[n + 1]) : "";
-
-    if (*pattern == '!') {
-        pattern++;
-    }
-    if (pattern[0] != '-' || pattern[1] == '\0'
-        || strchr("defslLhxF", pattern[1]) == NULL) {
-        return NULL;
-    }
-    return inner_raw(p, node, words, n);
+    return words[n + 1] != NULL && is_file_test(raw_start(words[n + 1]))
+               ? inner_raw(p, node, words, n)
+               : NULL;
 }
 
 /* The target of a mapping: an outer path stays one, but it must not depend on
- * ServerRoot, which is an inner path in children. */
+ * what is an inner path in children: ServerRoot, or, in an expression, the
+ * document root (mod_alias.c in <Location>). */
 static const char *outer_path(apr_pool_t *p, const ap_directive_t *node,
                               char **words, int n)
 {
+    if (strncmp(words[n], "%{DOCUMENT_ROOT}", 16) == 0) {
+        return apr_pstrcat(p, gen.jail, words[n], NULL);
+    }
     if (words[n][0] == '/' || words[n][0] == '%') {
         return NULL;
     }
@@ -737,8 +811,7 @@ typedef enum {
 #define EACH (-1)
 #define LAST (-2)
 
-/* Directives that name paths, or could: httpd 2.4's own by module, then those
- * of others. */
+/* What there is to know of a directive */
 typedef struct {
     const char *name;
     chroot_kind kind;
@@ -746,145 +819,9 @@ typedef struct {
     const char *(*translate)(apr_pool_t *p, const ap_directive_t *node,
                              char **words, int n);
     int raw; /* the module parses its arguments itself */
+    const char *(*check)(apr_pool_t *p, const ap_directive_t *node,
+                         char **words);
 } chroot_directive;
-
-static const chroot_directive directives[] = {
-    /* mod_alias.c, core.c, mod_vhost_alias.c, mod_userdir.c */
-    { "Alias", DIR_MAP, LAST, outer_path, 0 },
-    { "AliasMatch", DIR_MAP, 1, outer_path, 0 },
-    { "ScriptAlias", DIR_MAP, LAST, outer_path, 0 },
-    { "ScriptAliasMatch", DIR_MAP, 1, outer_path, 0 },
-    { "DocumentRoot", DIR_MAP, 0, outer_path, 0 },
-    { "VirtualDocumentRoot", DIR_MAP, 0, NULL, 0 },
-    { "VirtualDocumentRootIP", DIR_MAP, 0, NULL, 0 },
-    { "VirtualScriptAlias", DIR_MAP, 0, NULL, 0 },
-    { "VirtualScriptAliasIP", DIR_MAP, 0, NULL, 0 },
-    { "UserDir", DIR_MAP, EACH, inner_path, 0 },
-    /* mod_rewrite.c */
-    { "RewriteRule", DIR_MAP, 1, inner_target, 1 },
-    { "RewriteCond", DIR_DECIDE, 0, inner_tested, 1 },
-    { "RewriteBase", DIR_KNOWN, 0, NULL, 0 },
-    { "RewriteMap", DIR_KNOWN, 0, NULL, 0 },
-    /* mod_authn_file.c, mod_auth_digest.c, mod_authn_dbm.c, mod_authz_*.c */
-    { "AuthUserFile", DIR_TRANSLATE, 0, inner_rooted, 0 },
-    { "AuthGroupFile", DIR_TRANSLATE, 0, inner_rooted, 0 },
-    { "AuthDBMUserFile", DIR_TRANSLATE, 0, inner_rooted, 0 },
-    { "AuthDBMGroupFile", DIR_TRANSLATE, 0, inner_rooted, 0 },
-    /* mod_cache_disk.c, mod_cache.c */
-    { "CacheRoot", DIR_TRANSLATE, 0, inner_path, 0 },
-    { "CacheLockPath", DIR_TRANSLATE, 0, inner_rooted, 0 },
-    /* mod_dav_fs.c, mod_dav_lock.c */
-    { "DavLockDB", DIR_TRANSLATE, 0, inner_rooted, 0 },
-    { "DavGenericLockDB", DIR_TRANSLATE, 0, inner_rooted, 0 },
-    /* mod_cgi.c, mod_cgid.c */
-    { "ScriptLog", DIR_TRANSLATE, 0, inner_rooted, 0 },
-    { "ScriptSock", DIR_KNOWN, 0, NULL, 0 },
-    /* mod_proxy.c, mod_proxy_express.c, core.c */
-    { "ProxyPass", DIR_TRANSLATE, EACH, inner_socket, 0 },
-    { "ProxyPassMatch", DIR_TRANSLATE, EACH, inner_socket, 0 },
-    { "BalancerMember", DIR_TRANSLATE, EACH, inner_socket, 0 },
-    { "ProxySet", DIR_TRANSLATE, EACH, inner_socket, 0 },
-    { "<Proxy", DIR_TRANSLATE, EACH, inner_socket, 0 },
-    { "SetHandler", DIR_TRANSLATE, 0, inner_socket, 0 },
-    { "ProxyExpressDBMFile", DIR_TRANSLATE, 0, inner_rooted, 0 },
-    { "ProxyPassReverse", DIR_KNOWN, 0, NULL, 0 },
-    /* mod_lbmethod_heartbeat.c, mod_heartmonitor.c */
-    { "HeartbeatStorage", DIR_TRANSLATE, 0, inner_rooted, 0 },
-    /* mod_ext_filter.c */
-    { "ExtFilterDefine", DIR_TRANSLATE, EACH, inner_raw, 1 },
-    /* mod_lua.c */
-    { "LuaRoot", DIR_TRANSLATE, 0, inner_path, 0 },
-    { "LuaPackagePath", DIR_TRANSLATE, 0, inner_path, 0 },
-    { "LuaPackageCPath", DIR_TRANSLATE, 0, inner_path, 0 },
-    { "LuaHookTranslateName", DIR_TRANSLATE, 0, inner_path, 0 },
-    { "LuaHookFixups", DIR_TRANSLATE, 0, inner_path, 0 },
-    { "LuaHookMapToStorage", DIR_TRANSLATE, 0, inner_path, 0 },
-    { "LuaHookTypeChecker", DIR_TRANSLATE, 0, inner_path, 0 },
-    { "LuaHookAccessChecker", DIR_TRANSLATE, 0, inner_path, 0 },
-    { "LuaHookAuthChecker", DIR_TRANSLATE, 0, inner_path, 0 },
-    { "LuaHookCheckUserID", DIR_TRANSLATE, 0, inner_path, 0 },
-    { "LuaHookInsertFilter", DIR_TRANSLATE, 0, inner_path, 0 },
-    { "LuaHookLog", DIR_TRANSLATE, 0, inner_path, 0 },
-    { "LuaHookPreTranslate", DIR_TRANSLATE, 0, inner_path, 0 },
-    { "LuaQuickHandler", DIR_TRANSLATE, 0, inner_path, 0 },
-    { "LuaMapHandler", DIR_TRANSLATE, 1, inner_path, 0 },
-    { "LuaInputFilter", DIR_TRANSLATE, 1, inner_path, 0 },
-    { "LuaOutputFilter", DIR_TRANSLATE, 1, inner_path, 0 },
-    /* mod_md_config.c */
-    { "MDCACertificateFile", DIR_TRANSLATE, 0, inner_rooted, 0 },
-    /* PHP's apache2handler SAPI */
-    { "php_value", DIR_TRANSLATE, 1, inner_php, 0 },
-    { "php_admin_value", DIR_TRANSLATE, 1, inner_php, 0 },
-    /* Expressions and patterns: core.c, mod_authz_core.c, mod_setenvif.c,
-     * mod_ssl */
-    { "<If", DIR_DECIDE, 0, NULL, 0 },
-    { "<ElseIf", DIR_DECIDE, 0, NULL, 0 },
-    { "Require", DIR_DECIDE, 0, NULL, 0 },
-    { "SetEnvIf", DIR_DECIDE, 0, NULL, 0 },
-    { "SetEnvIfNoCase", DIR_DECIDE, 0, NULL, 0 },
-    { "SetEnvIfExpr", DIR_DECIDE, 0, NULL, 0 },
-    { "SSLRequire", DIR_DECIDE, 0, NULL, 0 },
-    /* The parent's alone: core.c, mpm_common.c, mod_log_*.c, mod_mime*.c,
-     * mod_unixd.c, mod_ssl, mod_md, ... */
-    { "ChrootDir", DIR_KNOWN, 0, NULL, 0 },
-    { NODE_ERROR, DIR_KNOWN, 0, NULL, 0 },
-    { "CoreDumpDirectory", DIR_KNOWN, 0, NULL, 0 },
-    { "ErrorLog", DIR_KNOWN, 0, NULL, 0 },
-    { "CustomLog", DIR_KNOWN, 0, NULL, 0 },
-    { "TransferLog", DIR_KNOWN, 0, NULL, 0 },
-    { "GlobalLog", DIR_KNOWN, 0, NULL, 0 },
-    { "ForensicLog", DIR_KNOWN, 0, NULL, 0 },
-    { "PidFile", DIR_KNOWN, 0, NULL, 0 },
-    { "ScoreBoardFile", DIR_KNOWN, 0, NULL, 0 },
-    { "Mutex", DIR_KNOWN, 0, NULL, 0 },
-    { "TypesConfig", DIR_KNOWN, 0, NULL, 0 },
-    { "MimeMagicFile", DIR_KNOWN, 0, NULL, 0 },
-    { "AuthLDAPCharsetConfig", DIR_KNOWN, 0, NULL, 0 },
-    { "CacheFile", DIR_KNOWN, 0, NULL, 0 },
-    { "MMapFile", DIR_KNOWN, 0, NULL, 0 },
-    { "SSLCertificateFile", DIR_KNOWN, 0, NULL, 0 },
-    { "SSLCertificateKeyFile", DIR_KNOWN, 0, NULL, 0 },
-    { "SSLCertificateChainFile", DIR_KNOWN, 0, NULL, 0 },
-    { "SSLCACertificateFile", DIR_KNOWN, 0, NULL, 0 },
-    { "SSLCARevocationFile", DIR_KNOWN, 0, NULL, 0 },
-    { "SSLPassPhraseDialog", DIR_KNOWN, 0, NULL, 0 },
-    { "MDCertificateFile", DIR_KNOWN, 0, NULL, 0 },
-    { "MDCertificateKeyFile", DIR_KNOWN, 0, NULL, 0 },
-    /* URLs, and names without a directory: core.c, mod_alias.c, mod_dir.c,
-     * mod_autoindex.c, mod_actions.c */
-    { "<Location", DIR_KNOWN, 0, NULL, 0 },
-    { "<LocationMatch", DIR_KNOWN, 0, NULL, 0 },
-    { "<VirtualHost", DIR_KNOWN, 0, NULL, 0 },
-    { "Redirect", DIR_KNOWN, 0, NULL, 0 },
-    { "RedirectMatch", DIR_KNOWN, 0, NULL, 0 },
-    { "RedirectPermanent", DIR_KNOWN, 0, NULL, 0 },
-    { "RedirectTemp", DIR_KNOWN, 0, NULL, 0 },
-    { "ErrorDocument", DIR_KNOWN, 0, NULL, 0 },
-    { "Action", DIR_KNOWN, 0, NULL, 0 },
-    { "Script", DIR_KNOWN, 0, NULL, 0 },
-    { "FallbackResource", DIR_KNOWN, 0, NULL, 0 },
-    { "DirectoryIndex", DIR_KNOWN, 0, NULL, 0 },
-    { "ServerPath", DIR_KNOWN, 0, NULL, 0 },
-    { "AddIcon", DIR_KNOWN, 0, NULL, 0 },
-    { "DefaultIcon", DIR_KNOWN, 0, NULL, 0 },
-    { "IndexStyleSheet", DIR_KNOWN, 0, NULL, 0 },
-    { "HeaderName", DIR_KNOWN, 0, NULL, 0 },
-    { "ReadmeName", DIR_KNOWN, 0, NULL, 0 },
-    { NULL, DIR_KNOWN, 0, NULL, 0 }
-};
-
-/* The rows by name; httpd spells the names of directives that it knows as
- * their modules do. */
-static apr_hash_t *rows_hash(apr_pool_t *p)
-{
-    apr_hash_t *rows = apr_hash_make(p);
-    const chroot_directive *row;
-
-    for (row = directives; row->name != NULL; row++) {
-        apr_hash_set(rows, row->name, APR_HASH_KEY_STRING, row);
-    }
-    return rows;
-}
 
 /* Takes the next word off a directive's arguments, with its quotes, and with
  * blanks that a backslash escapes: as modules do that parse them themselves. */
@@ -894,7 +831,7 @@ static char *raw_word(apr_pool_t *p, const char **rest)
     char quote = *c == '"' || *c == '\'' ? *c++ : '\0';
 
     while (*c != '\0' && (quote ? *c != quote : !apr_isspace(*c))) {
-        c += *c == '\\' && c[1] != '\0' ? 2 : 1;
+        c += *c == '\\' && apr_isspace(c[1]) ? 2 : 1;
     }
     *rest = c + (quote && *c == quote);
     return apr_pstrmemdup(p, start, *rest - start);
@@ -908,19 +845,19 @@ static int row_wants(const chroot_directive *row, int n, int count)
 }
 
 /* The words of a directive, followed by NULL, without the ">" of a section; a
- * raw one's with their quotes. The text of each, as it stands there, goes to
- * texts, where that is wanted. */
+ * raw one's with their quotes. The text before each, and its own as it stands
+ * there, go to texts, where that is wanted. */
 static apr_array_header_t *node_words(apr_pool_t *p, const ap_directive_t *node,
                                       int raw, apr_array_header_t *texts)
 {
     apr_array_header_t *words = apr_array_make(p, 4, sizeof(char *));
-    const char *rest = node->args, *start, *end;
+    const char *rest = node->args, *behind, *start, *end;
     const char *tail = node->directive[0] == '<' ? strrchr(rest, '>') : NULL;
 
     if (tail != NULL) {
         rest = apr_pstrmemdup(p, rest, tail - rest);
     }
-    for (;;) {
+    for (behind = rest;;) {
         while (apr_isspace(*rest)) {
             rest++;
         }
@@ -934,9 +871,12 @@ static apr_array_header_t *node_words(apr_pool_t *p, const ap_directive_t *node,
             continue; /* ap_getword_conf() goes behind blanks */
         }
         if (texts != NULL) {
+            APR_ARRAY_PUSH(texts, char *) = apr_pstrmemdup(p, behind,
+                                                           start - behind);
             APR_ARRAY_PUSH(texts, char *) = apr_pstrmemdup(p, start,
                                                            end - start);
         }
+        behind = end;
     }
     APR_ARRAY_PUSH(words, char *) = NULL;
     words->nelts--;
@@ -957,13 +897,14 @@ static void node_translate(apr_pool_t *p, apr_pool_t *ptemp,
                    ? row->translate(ptemp, node, (char **)words->elts, i)
                    : NULL;
         if (word == NULL) {
-            word = APR_ARRAY_IDX(texts, i, char *);
+            word = APR_ARRAY_IDX(texts, 2 * i + 1, char *);
         }
         else {
             changed = 1;
             word = row->raw ? word : word_quoted(ptemp, word);
         }
-        result = apr_pstrcat(ptemp, result, i > 0 ? " " : "", word, NULL);
+        result = apr_pstrcat(ptemp, result, APR_ARRAY_IDX(texts, 2 * i, char *),
+                             word, NULL);
     }
     if (changed) {
         node->args = apr_pstrcat(p, result,
@@ -1007,38 +948,17 @@ static void node_map(apr_pool_t *p, const ap_directive_t *node,
         if (root != NULL) {
             root->mapped = 1;
         }
+        else {
+            APR_ARRAY_PUSH(gen.targets, const char *) = path;
+        }
+
         gen.below |= strcasecmp(node->directive, "DocumentRoot") == 0
                      && (root == NULL
                          || strcmp(path_inside(p, path), "/") != 0);
     }
 }
 
-/* In a child, mod_rewrite would take a URL for a file of the jail when its
- * first component exists there and not outside: nobody has meant that. */
-static void rule_check(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node)
-{
-    char **words = (char **)node_words(ptemp, node, 1, NULL)->elts;
-    const char *start = words[0] != NULL && words[1] != NULL
-                            ? raw_start(words[1])
-                            : "";
-
-    if (gen.below && !rule_is_url(words) && !first_exists(ptemp, "", start)
-        && first_exists(ptemp, gen.jail, start)) {
-        node_fail(node, apr_psprintf(p,
-                                     "RewriteRule: \"%s\" is a URL, but in "
-                                     "the jail %s a file, too; add the flag "
-                                     "PT, or begin it with %%{DOCUMENT_ROOT}",
-                                     start, gen.jail));
-    }
-}
-
 /* ---- Sections */
-
-/* Whether c is one of set; the end of a string is in none. */
-static int is_one_of(char c, const char *set)
-{
-    return c != '\0' && strchr(set, c) != NULL;
-}
 
 /* The next character of a regular expression: behind an escape, or a class in
  * brackets, as a whole. pcre2pattern(3). */
@@ -1097,14 +1017,14 @@ static int regex_may_begin(const char *re, const char *tail)
         if (*re == '\\' && !apr_isalnum(re[1])) {
             re++;
         }
-        else if (*re == '\0' || is_one_of(*re, "\\^$.[]|()?*+{}")) {
+        else if (*re == '\0' || is_one_of(*re, "\\^$.[]|()?*+{}# \t")) {
             return 1;
         }
         if (is_one_of(*next, "?*{")) {
             return 1;
         }
-        if (*re != *tail) {
-            return 0;
+        if (apr_tolower(*re) != apr_tolower(*tail)) {
+            return 0; /* RegexDefaultOptions may ignore case */
         }
     }
     return 1;
@@ -1145,6 +1065,34 @@ static int regex_is_free(const char *re)
     return 1;
 }
 
+/* Whether sections mean the jail by this spelling: they match by spelling, so
+ * only those count that URLs are mapped to, or all when there is no mapping. */
+static int root_counts(const chroot_root *root)
+{
+    int i;
+
+    for (i = 0; !root->mapped && i < gen.roots->nelts; i++) {
+        if (APR_ARRAY_IDX(gen.roots, i, chroot_root).mapped) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Whether a spelling is the only one that counts. */
+static int root_is_alone(const chroot_root *root)
+{
+    const chroot_root *each = (const chroot_root *)gen.roots->elts;
+    int i;
+
+    for (i = 0; i < gen.roots->nelts; i++, each++) {
+        if ((each == root) != root_counts(each)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* Translates one alternative of a section's regular expression; NULL when that
  * cannot be done without changing what it matches. */
 static const char *regex_alternative_inside(apr_pool_t *p, const char *re)
@@ -1157,9 +1105,15 @@ static const char *regex_alternative_inside(apr_pool_t *p, const char *re)
     if (strncmp(tail, ".*", 2) == 0 && !is_one_of(tail[2], "?+")) {
         rest = tail + 2; /* anywhere: as without it */
     }
+    else if (strncmp(tail, "(.*)", 4) == 0 && !is_one_of(tail[4], "?*+{")) {
+        rest = tail + 4;
+    }
+    if (rest[strspn(rest, "^$")] == '\0' || strcmp(rest, ".") == 0) {
+        return re; /* whatever there is */
+    }
     for (i = 0; *rest == '^' && i < gen.roots->nelts; i++) {
         tail = regex_behind(rest + 1, root[i].outer);
-        if (tail != NULL && regex_is_free(tail)) {
+        if (tail != NULL && root_is_alone(&root[i]) && regex_is_free(tail)) {
             return apr_pstrcat(p, "^",
                                root[i].inner[1] != '\0' ? root[i].inner
                                : *tail == '\0'          ? "/"
@@ -1231,24 +1185,20 @@ static chroot_lie section_lies(apr_pool_t *p, const char *path,
 }
 
 /* The path of a section for children, or NULL and an error text. Sections
- * match by spelling, so only those spellings count by which URLs are mapped
- * into the jail; all of them must agree. */
+ * match by spelling; all spellings that count must agree. */
 static const char *section_inside(apr_pool_t *p, ap_directive_t *node,
                                   const char *path, chroot_lie *lie,
                                   const char **error)
 {
     const chroot_root *root = (const chroot_root *)gen.roots->elts;
     const char *inner = NULL, *found = NULL, *real;
-    int any_mapped = 0, seen = 0, i;
+    int seen = 0, i;
     chroot_lie one;
     apr_finfo_t info;
 
     *lie = LIES_OUTSIDE;
     for (i = 0; i < gen.roots->nelts; i++) {
-        any_mapped |= root[i].mapped;
-    }
-    for (i = 0; i < gen.roots->nelts; i++) {
-        if (any_mapped && !root[i].mapped) {
+        if (!root_counts(&root[i])) {
             continue;
         }
         one = section_lies(p, path, &root[i], &inner);
@@ -1310,7 +1260,7 @@ static void section_mark(apr_pool_t *p, ap_directive_t *node, const char *path,
     section->path = apr_pstrdup(p, path);
     if (is_regex) {
         section->regex = ap_pregcomp(p, path, AP_REG_EXTENDED);
-        section->depth = INT_MAX;
+        section->depth = ap_count_dirs(path);
     }
     else if (path[1] != '\0') {
         section->depth = ap_count_dirs(path) + 1;
@@ -1328,32 +1278,45 @@ static void section_mark(apr_pool_t *p, ap_directive_t *node, const char *path,
     node->first_child = mark;
 }
 
+/* Whether Options, as they stand there, forbid to follow symbolic links, or
+ * allow only some (core.c, set_options). */
+static int options_forbid_links(apr_pool_t *p, const char *args)
+{
+    int set = !is_one_of(*args, "+-\"'");
+    const char *word;
+
+    while (*(word = ap_getword_conf(p, &args)) != '\0') {
+        if (strcasecmp(word, "-FollowSymLinks") == 0
+            || strcasecmp(word, "-All") == 0) {
+            return 1;
+        }
+        if (strcasecmp(word, "FollowSymLinks") == 0
+            || strcasecmp(word, "All") == 0) {
+            return 0;
+        }
+    }
+    return set;
+}
+
 /* Notes what a section around the jail says about it: nobody looks at the
  * directories above a jail any more, neither for links nor for .htaccess. */
 static void section_around(apr_pool_t *p, ap_directive_t *node, int depth)
 {
-    const char *args, *word;
+    const char *args;
 
     for (; node != NULL; node = node->next) {
         args = node->args;
-        if (strncasecmp(node->directive, "AllowOverride", 13) == 0
-            && strcasecmp(ap_getword_conf(p, &args), "None") != 0
-            && (gen.override_depth == -1 || depth < gen.override_depth)) {
-            gen.override_depth = depth;
-        }
-        if (strcasecmp(node->directive, "Options") != 0) {
-            continue;
-        }
-        for (word = ap_getword_conf(p, &args); *word != '\0';
-             word = ap_getword_conf(p, &args)) {
-            if (*word == '+' || strcasecmp(word, "All") == 0
-                || strcasecmp(word, "FollowSymLinks") == 0
-                || (*word == '-' && strcasecmp(word, "-FollowSymLinks") != 0
-                    && strcasecmp(word, "-All") != 0)) {
-                break;
+        if (strncasecmp(node->directive, "AllowOverride", 13) == 0) {
+            if (strcasecmp(ap_getword_conf(p, &args), "None") != 0) {
+                gen.overrides[depth] = 'Y';
+            }
+            else if (node->parent != NULL && node->parent->parent == NULL
+                     && gen.overrides[depth] == '\0') {
+                gen.overrides[depth] = 'N';
             }
         }
-        if (*word == '\0') {
+        if (strcasecmp(node->directive, "Options") == 0
+            && options_forbid_links(p, node->args)) {
             gen.no_links = node;
         }
     }
@@ -1381,17 +1344,20 @@ static void section_compile(apr_pool_t *p, apr_pool_t *ptemp,
         error = "may match by what stands outside of the jail; begin it with "
                 "\"^\" and the jail's path and \"/\", or with what is inside";
     }
-    else if (strcmp(word, "/") == 0) {
-        inner = word;
-        lie = LIES_ABOVE;
-    }
     else if (word[0] != '/') {
         inner = NULL;
         error = "is not an absolute path";
     }
+    else if (apr_fnmatch_test(word) && strchr(word, '\\') != NULL) {
+        inner = NULL;
+        error = "is a pattern with a backslash in it";
+    }
     else {
         word = path_trimmed(ptemp, path_canonical(ptemp, word));
-        inner = section_inside(ptemp, node, word, &lie, &error);
+        lie = LIES_ABOVE;
+        inner = word[1] == '\0'
+                    ? word
+                    : section_inside(ptemp, node, word, &lie, &error);
     }
     if (inner == NULL) {
         node_fail(node, apr_psprintf(p, "%s \"%s\"> %s (ChrootDir %s)",
@@ -1437,19 +1403,296 @@ static int text_names(apr_pool_t *p, const char *text, const char *path)
     return 0;
 }
 
-/* The part of a directive that decides, when it decides by file-system paths
- * at all; NULL when it looks at the URL and headers alone. */
-static const char *node_decides(apr_pool_t *p, const ap_directive_t *node)
+/* ---- Checks of directives that decide. Each gets a directive and its words
+ * and returns an error text or NULL. */
+
+/* Whether text is about paths of the file system. */
+static int text_is_of_paths(const char *text)
 {
-    if (strncasecmp(node->directive, "SetEnvIf", 8) == 0
-        && strncasecmp(node->args, "Request_URI", 11) == 0) {
+    return strstr(text, "FILENAME") != NULL || strstr(text, "_ROOT") != NULL;
+}
+
+/* Whether a literal path, of which some of a pattern may be the rest, can only
+ * have been meant as an inner one: it exists inside and not outside. */
+static int path_is_inner(apr_pool_t *p, const char *path)
+{
+    path = apr_pstrmemdup(p, path, strcspn(path, "\\^$.[]|()?*+{}'\""));
+    return first_exists(p, gen.jail, path) && !first_exists(p, "", path);
+}
+
+/* Whether a regular expression that is matched against a path means the same
+ * inside; text behind the quote that ends it does not belong to it. */
+static const char *check_regex(apr_pool_t *p, const char *re, char quote)
+{
+    const char *end = re, *inner;
+
+    while (*end != '\0' && *end != quote) {
+        end += *end == '\\' && end[1] != '\0' ? 2 : 1;
+    }
+    re = apr_pstrmemdup(p, re, end - re);
+    inner = regex_inside(p, re);
+    if ((inner != NULL && strcmp(inner, re) == 0)
+        || (*re == '^' && path_is_inner(p, re + 1))) {
         return NULL;
     }
-    if (strcasecmp(node->directive, "RewriteCond") == 0
-        && strncmp(raw_start(node->args), "%{REQUEST_URI} ", 15) == 0) {
+    return apr_psprintf(p,
+                        "\"%s\" is matched against paths inside the jail, "
+                        "where \"%s/x\" is \"/x\"%s%s",
+                        re, gen.jail, inner != NULL ? "; write " : "",
+                        inner != NULL ? inner : "");
+}
+
+/* An expression, ap_expr's or mod_ssl's. */
+static const char *check_expression(apr_pool_t *p, const ap_directive_t *node,
+                                    char **words)
+{
+    int of_paths = text_is_of_paths(node->args);
+    const char *c, *next, *error = NULL;
+
+    for (c = node->args; *c != '\0' && error == NULL; c++) {
+        next = c + 1 + strspn(c + 1, " \t");
+        if (of_paths && is_one_of(*c, "=!") && c[1] == '~') {
+            next = c + 2 + strspn(c + 2, " \t");
+            next += *next == 'm';
+            error = check_regex(p, next + 1, *next);
+            c = next;
+        }
+        else if (of_paths
+                 && (strncmp(c, "-strmatch", 9) == 0
+                     || strncmp(c, "-strcmatch", 10) == 0
+                     || strncmp(c, "-fnmatch", 8) == 0)) {
+            error = "is matched against paths inside the jail; use a regular "
+                    "expression";
+        }
+        else if (is_one_of(*c, "'\"") && c[1] == '/' && of_paths
+                 && !path_is_inner(p, c + 1)) {
+            error = "is compared with paths inside the jail";
+        }
+        else if (*c == '-' && is_one_of(c[1], "defslLhxF")
+                 && is_one_of(c[2], " \t'\"")) {
+            next = c + 2 + strspn(c + 2, " \t");
+            if (is_one_of(*next, "'\"") && next[1] == '/'
+                && !path_is_inner(p, next + 1)) {
+                error = "looks for a file, and children see those inside "
+                        "the jail only";
+            }
+        }
+    }
+    return error;
+}
+
+/* RewriteCond: a file test, an expression, a comparison or a pattern. */
+static const char *check_cond(apr_pool_t *p, const ap_directive_t *node,
+                              char **words)
+{
+    const char *string, *pattern;
+    char quote;
+
+    if (words[0] == NULL || words[1] == NULL) {
         return NULL;
     }
-    return node->args;
+    string = raw_start(words[0]);
+    pattern = raw_start(words[1]);
+    quote = pattern != words[1] ? words[1][0] : '\0';
+    if (strcasecmp(string, "expr") == 0) {
+        return check_expression(p, node, words);
+    }
+    if (is_file_test(pattern)) {
+        return *string == '/' && inner_raw(p, node, words, 0) == NULL
+                       && !path_is_inner(p, string)
+                   ? "looks for a file, and children see those inside the "
+                     "jail only"
+                   : NULL;
+    }
+    if (!text_is_of_paths(string)) {
+        return NULL;
+    }
+    pattern += *pattern == '!';
+    if (is_one_of(*pattern, "=<>-")) {
+        return strchr(pattern, '/') == NULL
+                       || path_is_inner(p, strchr(pattern, '/'))
+                   ? NULL
+                   : "is compared with paths inside the jail";
+    }
+    return check_regex(p, pattern, quote);
+}
+
+/* RewriteRule: the pattern, where it sees whole paths; and a URL that
+ * mod_rewrite would take for a file in a child, when its first component
+ * exists in the jail and not outside, which nobody has meant. */
+static const char *check_rule(apr_pool_t *p, const ap_directive_t *node,
+                              char **words)
+{
+    const char *pattern, *target;
+
+    if (words[0] == NULL || words[1] == NULL) {
+        return NULL;
+    }
+    pattern = raw_start(words[0]);
+    target = raw_start(words[1]);
+    if (rule_sees(node) == RULE_SEES_PATH) {
+        return check_regex(p, pattern + (*pattern == '!'),
+                           pattern != words[0] ? words[0][0] : '\0');
+    }
+    if (rule_sees(node) == RULE_SEES_URL && gen.below && !rule_is_url(words)
+        && path_is_inner(p, target)) {
+        return apr_psprintf(p,
+                            "\"%s\" is a URL, but in the jail %s a file, "
+                            "too; add the flag PT, or begin it with "
+                            "%%{DOCUMENT_ROOT}",
+                            target, gen.jail);
+    }
+    return NULL;
+}
+
+/* Whether a directive looks at the URL alone, whatever it says. */
+static int node_is_of_url(const ap_directive_t *node)
+{
+    return (strncasecmp(node->directive, "SetEnvIf", 8) == 0
+            && strncasecmp(node->args, "Request_URI", 11) == 0)
+           || (strcasecmp(node->directive, "RewriteCond") == 0
+               && strncmp(raw_start(node->args), "%{REQUEST_URI}", 14) == 0);
+}
+
+/* The directives that name paths, or could: httpd 2.4's own by module, then
+ * those of others. */
+static const chroot_directive directives[] = {
+    /* mod_alias.c, core.c, mod_vhost_alias.c, mod_userdir.c */
+    { "Alias", DIR_MAP, LAST, outer_path, 0, NULL },
+    { "AliasMatch", DIR_MAP, 1, outer_path, 0, NULL },
+    { "ScriptAlias", DIR_MAP, LAST, outer_path, 0, NULL },
+    { "ScriptAliasMatch", DIR_MAP, 1, outer_path, 0, NULL },
+    { "DocumentRoot", DIR_MAP, 0, outer_path, 0, NULL },
+    { "VirtualDocumentRoot", DIR_MAP, 0, NULL, 0, NULL },
+    { "VirtualDocumentRootIP", DIR_MAP, 0, NULL, 0, NULL },
+    { "VirtualScriptAlias", DIR_MAP, 0, NULL, 0, NULL },
+    { "VirtualScriptAliasIP", DIR_MAP, 0, NULL, 0, NULL },
+    { "UserDir", DIR_MAP, EACH, inner_userdir, 0, NULL },
+    /* mod_rewrite.c */
+    { "RewriteRule", DIR_MAP, 1, inner_target, 1, check_rule },
+    { "RewriteCond", DIR_DECIDE, 0, inner_tested, 1, check_cond },
+    { "RewriteBase", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "RewriteMap", DIR_KNOWN, 0, NULL, 0, NULL },
+    /* mod_authn_file.c, mod_auth_digest.c, mod_authn_dbm.c, mod_authz_*.c */
+    { "AuthUserFile", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
+    { "AuthGroupFile", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
+    { "AuthDBMUserFile", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
+    { "AuthDBMGroupFile", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
+    /* mod_cache_disk.c, mod_cache.c */
+    { "CacheRoot", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "CacheLockPath", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
+    /* mod_dav_fs.c, mod_dav_lock.c */
+    { "DavLockDB", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
+    { "DavGenericLockDB", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
+    /* mod_cgi.c, mod_cgid.c */
+    { "ScriptLog", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
+    { "ScriptSock", DIR_KNOWN, 0, NULL, 0, NULL },
+    /* mod_proxy.c, mod_proxy_express.c, core.c */
+    { "ProxyPass", DIR_TRANSLATE, EACH, inner_socket, 0, NULL },
+    { "ProxyPassMatch", DIR_TRANSLATE, EACH, inner_socket, 0, NULL },
+    { "BalancerMember", DIR_TRANSLATE, EACH, inner_socket, 0, NULL },
+    { "ProxySet", DIR_TRANSLATE, EACH, inner_socket, 0, NULL },
+    { "<Proxy", DIR_TRANSLATE, EACH, inner_socket, 0, NULL },
+    { "SetHandler", DIR_TRANSLATE, 0, inner_socket, 0, NULL },
+    { "ProxyExpressDBMFile", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
+    { "ProxyPassReverse", DIR_KNOWN, 0, NULL, 0, NULL },
+    /* mod_lbmethod_heartbeat.c, mod_heartmonitor.c */
+    { "HeartbeatStorage", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
+    /* mod_ext_filter.c */
+    { "ExtFilterDefine", DIR_TRANSLATE, EACH, inner_raw, 1, NULL },
+    /* mod_lua.c */
+    { "LuaRoot", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "LuaPackagePath", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "LuaPackageCPath", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "LuaHookTranslateName", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "LuaHookFixups", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "LuaHookMapToStorage", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "LuaHookTypeChecker", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "LuaHookAccessChecker", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "LuaHookAuthChecker", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "LuaHookCheckUserID", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "LuaHookInsertFilter", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "LuaHookLog", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "LuaHookPreTranslate", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "LuaQuickHandler", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "LuaMapHandler", DIR_TRANSLATE, 1, inner_path, 0, NULL },
+    { "LuaInputFilter", DIR_TRANSLATE, 1, inner_path, 0, NULL },
+    { "LuaOutputFilter", DIR_TRANSLATE, 1, inner_path, 0, NULL },
+    /* mod_md_config.c */
+    { "MDCACertificateFile", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
+    /* PHP's apache2handler SAPI */
+    { "php_value", DIR_TRANSLATE, 1, inner_php, 0, NULL },
+    { "php_admin_value", DIR_TRANSLATE, 1, inner_php, 0, NULL },
+    /* Expressions and patterns: core.c, mod_authz_core.c, mod_setenvif.c,
+     * mod_ssl */
+    { "<If", DIR_DECIDE, 0, NULL, 0, check_expression },
+    { "<ElseIf", DIR_DECIDE, 0, NULL, 0, check_expression },
+    { "<AuthzProviderAlias", DIR_DECIDE, 0, NULL, 0, check_expression },
+    { "Require", DIR_DECIDE, 0, NULL, 0, check_expression },
+    { "SetEnvIf", DIR_DECIDE, 0, NULL, 0, NULL },
+    { "SetEnvIfNoCase", DIR_DECIDE, 0, NULL, 0, NULL },
+    { "SetEnvIfExpr", DIR_DECIDE, 0, NULL, 0, check_expression },
+    { "SSLRequire", DIR_DECIDE, 0, NULL, 0, check_expression },
+    /* The parent's alone: core.c, mpm_common.c, mod_log_*.c, mod_mime*.c,
+     * mod_unixd.c, mod_ssl, mod_md, ... */
+    { "ChrootDir", DIR_KNOWN, 0, NULL, 0, NULL },
+    { NODE_ERROR, DIR_KNOWN, 0, NULL, 0, NULL },
+    { "CoreDumpDirectory", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "ErrorLog", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "CustomLog", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "TransferLog", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "GlobalLog", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "ForensicLog", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "PidFile", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "ScoreBoardFile", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "Mutex", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "TypesConfig", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "MimeMagicFile", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "AuthLDAPCharsetConfig", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "CacheFile", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "MMapFile", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "SSLCertificateFile", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "SSLCertificateKeyFile", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "SSLCertificateChainFile", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "SSLCACertificateFile", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "SSLCARevocationFile", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "SSLPassPhraseDialog", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "MDCertificateFile", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "MDCertificateKeyFile", DIR_KNOWN, 0, NULL, 0, NULL },
+    /* URLs, and names without a directory: core.c, mod_alias.c, mod_dir.c,
+     * mod_autoindex.c, mod_actions.c */
+    { "<Location", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "<LocationMatch", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "<VirtualHost", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "Redirect", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "RedirectMatch", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "RedirectPermanent", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "RedirectTemp", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "ErrorDocument", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "Action", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "Script", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "FallbackResource", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "DirectoryIndex", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "ServerPath", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "AddIcon", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "DefaultIcon", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "IndexStyleSheet", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "HeaderName", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "ReadmeName", DIR_KNOWN, 0, NULL, 0, NULL },
+    { NULL, DIR_KNOWN, 0, NULL, 0, NULL }
+};
+
+/* The rows by name; httpd spells the names of directives that it knows as
+ * their modules do. */
+static apr_hash_t *rows_hash(apr_pool_t *p)
+{
+    apr_hash_t *rows = apr_hash_make(p);
+    const chroot_directive *row;
+
+    for (row = directives; row->name != NULL; row++) {
+        apr_hash_set(rows, row->name, APR_HASH_KEY_STRING, row);
+    }
+    return rows;
 }
 
 /* Looks for what is left of the jail's path when a directive was translated:
@@ -1458,38 +1701,59 @@ static void node_scan(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
                       const chroot_directive *row)
 {
     const chroot_root *root = (const chroot_root *)gen.roots->elts;
-    int decides = row != NULL && row->kind == DIR_DECIDE;
-    const char *text = decides ? node_decides(ptemp, node) : node->args;
-    const char *path;
-    int i, by_file;
+    int i;
 
-    if (text == NULL || (row != NULL && row->kind != DIR_DECIDE)) {
+    if (row != NULL && (row->kind != DIR_DECIDE || node_is_of_url(node))) {
         return;
     }
-    by_file = decides && (strstr(text, "FILENAME") || strstr(text, "_ROOT"));
     for (i = 0; i < gen.roots->nelts; i++, root++) {
-        path = by_file ? apr_pstrmemdup(ptemp, root->outer,
-                                        1 + strcspn(root->outer + 1, "/"))
-                       : root->outer;
-        if (!text_names(ptemp, text, path)) {
+        if (strstr(node->args, root->outer + 1) == NULL
+            && strchr(node->args, '\\') == NULL) {
+            continue; /* as nearly all */
+        }
+        if (!text_names(ptemp, node->args, root->outer)) {
             continue;
         }
-        if (decides) {
-            node_fail(node, apr_psprintf(p,
-                                         "%s names \"%s\", but what it "
-                                         "decides about are paths inside the "
-                                         "jail: \"%s/x\" is \"/x\" there",
-                                         node->directive, path, gen.jail));
+        if (row != NULL) {
+            node_fail(node,
+                      apr_psprintf(p,
+                                   "%s names \"%s\", but what it "
+                                   "decides about are paths inside the "
+                                   "jail: \"%s/x\" is \"/x\" there",
+                                   node->directive, root->outer, root->outer));
         }
         else {
             warn(p, node,
                  apr_psprintf(p,
                               "names \"%s\" and is not known to "
                               "ChrootFixRoot: children see \"/\"",
-                              path));
+                              root->outer));
         }
         return;
     }
+}
+
+/* Checks, translates and scans one directive. */
+static void node_compile(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
+                         const chroot_directive *row)
+{
+    const char *error = NULL;
+
+    if (row != NULL && row->check != NULL) {
+        error = row->check(
+            ptemp, node,
+            (char **)node_words(ptemp, node, row->raw, NULL)->elts);
+    }
+    if (error != NULL) {
+        node_fail(node,
+                  apr_psprintf(p, "%s %s: %s (ChrootDir %s)", node->directive,
+                               node->args, error, gen.jail));
+        return;
+    }
+    if (row != NULL && row->translate != NULL) {
+        node_translate(p, ptemp, node, row);
+    }
+    node_scan(p, ptemp, node, row);
 }
 
 static int is_section(const ap_directive_t *node)
@@ -1508,7 +1772,26 @@ static void tree_map(apr_pool_t *p, apr_hash_t *rows, ap_directive_t *node)
         if (row != NULL && row->kind == DIR_MAP) {
             node_map(p, node, row);
         }
+        if (strcasecmp(node->directive, "AccessFileName") == 0) {
+            apr_array_cat(gen.access_names, node_words(p, node, 0, NULL));
+        }
         tree_map(p, rows, node->first_child);
+    }
+}
+
+/* A mapping to a directory above the jail maps to each spelling in it, too. */
+static void roots_below_targets(void)
+{
+    chroot_root *root = (chroot_root *)gen.roots->elts;
+    int i, j;
+
+    for (i = 0; i < gen.targets->nelts; i++) {
+        for (j = 0; j < gen.roots->nelts; j++) {
+            root[j].mapped |= path_below(
+                                  root[j].outer,
+                                  APR_ARRAY_IDX(gen.targets, i, const char *))
+                              != NULL;
+        }
     }
 }
 
@@ -1516,22 +1799,17 @@ static void tree_map(apr_pool_t *p, apr_hash_t *rows, ap_directive_t *node)
 static void tree_translate(apr_pool_t *p, apr_pool_t *ptemp, apr_hash_t *rows,
                            ap_directive_t *node)
 {
-    const chroot_directive *row;
-
     for (; node != NULL; node = node->next) {
         tree_translate(p, ptemp, rows, node->first_child);
         if (is_section(node)) {
             section_compile(p, ptemp, node);
             continue;
         }
-        row = apr_hash_get(rows, node->directive, APR_HASH_KEY_STRING);
-        if (row != NULL && row->translate == inner_target) {
-            rule_check(p, ptemp, node);
+        if (strcasecmp(node->directive, "<VirtualHost") == 0) {
+            section_around(ptemp, node->first_child, 0);
         }
-        if (row != NULL && row->translate != NULL) {
-            node_translate(p, ptemp, node, row);
-        }
-        node_scan(p, ptemp, node, row);
+        node_compile(p, ptemp, node,
+                     apr_hash_get(rows, node->directive, APR_HASH_KEY_STRING));
     }
 }
 
@@ -1584,27 +1862,25 @@ static const char *self_link_check(apr_pool_t *p, const char *outer)
  * above the jail, and children cannot. Returns an error text or NULL. */
 static const char *htaccess_check(apr_pool_t *p, const char *outer)
 {
-    const ap_directive_t *node = node_last("AccessFileName");
-    const char *names, *name, *path, *end;
-    int depth = 1;
+    const char *path, *end;
+    int depth = 1, above, i;
     struct stat st;
 
-    if (gen.override_depth == -1) {
-        return NULL;
-    }
     for (end = outer; end != NULL; end = strchr(end + 1, '/'), depth++) {
-        if (depth < gen.override_depth) {
-            continue;
+        for (above = depth; above > 0 && !gen.overrides[above]; above--) {
+            continue; /* what is not set is inherited */
         }
-        names = node != NULL ? node->args : ".htaccess";
-        while (*(name = ap_getword_conf(p, &names)) != '\0') {
-            path = apr_psprintf(p, "%.*s/%s", (int)(end - outer), outer, name);
+        for (i = 0; gen.overrides[above] != 'N' && i < gen.access_names->nelts;
+             i++) {
+            path = apr_psprintf(p, "%.*s/%s", (int)(end - outer), outer,
+                                APR_ARRAY_IDX(gen.access_names, i, char *));
             if (lstat(path, &st) == 0) {
                 return apr_psprintf(p,
                                     "%s applies to all that is served, and "
-                                    "children cannot read it; move what it "
-                                    "says into <Directory \"%s\">, and it "
-                                    "away",
+                                    "children cannot read it; set "
+                                    "AllowOverride None for its directory, or "
+                                    "move what it says into <Directory "
+                                    "\"%s\"> and remove it",
                                     path, gen.jail);
             }
         }
@@ -1640,8 +1916,12 @@ static void compile_tree(apr_pool_t *p, apr_pool_t *ptemp)
     struct stat st;
     int i;
 
-    gen.override_depth = -1;
-    tree_map(p, rows, ap_conftree);
+    gen.targets = apr_array_make(ptemp, 8, sizeof(const char *));
+    gen.access_names = apr_array_make(ptemp, 2, sizeof(const char *));
+    APR_ARRAY_PUSH(gen.access_names, const char *) = ".htaccess";
+    gen.overrides = apr_pcalloc(ptemp, PATH_MAX);
+    tree_map(ptemp, rows, ap_conftree);
+    roots_below_targets();
     section_around(ptemp, ap_conftree, 0);
     tree_translate(p, ptemp, rows, ap_conftree);
     for (i = 0; i < gen.roots->nelts && error == NULL; i++) {
@@ -2389,6 +2669,22 @@ static int may_confine(server_rec *s)
     return 1;
 }
 
+/* Whether User may look something up in the jail, whose descriptor this is;
+ * and with FixRoot, as without a jail, on the way there. */
+static int may_search(int jail)
+{
+    const chroot_root *root = (const chroot_root *)gen.roots->elts;
+    int i;
+
+    for (i = 0; gen.fix_root && i < gen.roots->nelts; i++) {
+        if (root[i].mapped
+            && faccessat(AT_FDCWD, root[i].outer, X_OK, AT_EACCESS) == -1) {
+            return 0;
+        }
+    }
+    return faccessat(jail, ".", X_OK, AT_EACCESS) == 0;
+}
+
 /* A child that becomes User, as mod_unixd would make it, and tries to look
  * something up in the jail. Returns what came of that: an errno, or 0. */
 static int search_as_user(void)
@@ -2402,8 +2698,7 @@ static int search_as_user(void)
         if (setgid(ap_unixd_config.group_id) == -1
             || (user[0] != '#'
                 && initgroups(user, ap_unixd_config.group_id) == -1)
-            || setuid(ap_unixd_config.user_id) == -1
-            || faccessat(fd, ".", X_OK, AT_EACCESS) == -1) {
+            || setuid(ap_unixd_config.user_id) == -1 || !may_search(fd)) {
             _exit(errno);
         }
         _exit(0);
@@ -2434,8 +2729,14 @@ static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
     rv = search_as_user();
     if (rv == EACCES) {
         ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv, s,
-                     "ChrootDir \"%s\": User %s cannot search it", gen.jail,
-                     ap_unixd_config.user_name);
+                     "ChrootDir \"%s\" on line %d of %s: User %s cannot "
+                     "search it%s",
+                     gen.jail, gen.node->line_num, gen.node->filename,
+                     ap_unixd_config.user_name,
+                     gen.fix_root
+                         ? ", or a directory above it, so that without "
+                           "a jail nothing would be served"
+                         : "");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return OK; /* whatever else there is, the probe says */
@@ -2544,15 +2845,19 @@ static int section_follows(ap_conf_vector_t *a, ap_conf_vector_t *b)
 {
     const chroot_section *one = section_known(a), *other = section_known(b);
 
+    if ((one->regex != NULL) != (other->regex != NULL)) {
+        return one->regex != NULL;
+    }
     return one->depth != other->depth ? one->depth > other->depth
                                       : one->order > other->order;
 }
 
 /* Puts the sections of a server that httpd has sorted by their depth inside
- * into the order that they had outside: first those that are about "/" now, by
- * that depth, among equals in the order of the file. Sections about nothing
- * inside go behind the end of the list, where only requests that lead outside
- * look for them. Returns how many sections there are with those. */
+ * into the order that they had outside: those that are about "/" now, which
+ * come first, and regular expressions, which come last and are sorted by their
+ * slashes (core.c, reorder_sorter). Sections about nothing inside go behind
+ * the end of the list, where only requests that lead outside look for them.
+ * Returns how many sections there are with those. */
 static int sections_order(apr_pool_t *p, apr_array_header_t *sections)
 {
     ap_conf_vector_t **list = (ap_conf_vector_t **)sections->elts;
@@ -2569,10 +2874,11 @@ static int sections_order(apr_pool_t *p, apr_array_header_t *sections)
             outside[hidden++] = moved;
             continue;
         }
-        for (j = count++; dir->r == NULL && dir->d_components == 0 && j > 0
-                          && section_follows(list[j - 1], moved);
-             j--) {
+        j = count++;
+        while (j > 0 && (dir->r != NULL || dir->d_components == 0)
+               && section_follows(list[j - 1], moved)) {
             list[j] = list[j - 1];
+            j--;
         }
         list[j] = moved;
     }
@@ -2630,11 +2936,13 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     }
     if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
         inspect_path(pconf);
-        inspect_inside(pconf, gen.jail, INSPECT_DEPTH, &left);
+        if (gen.jail[1] != '\0') {
+            inspect_inside(pconf, gen.jail, INSPECT_DEPTH, &left);
+        }
         warnings_say(s);
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
-                     "children are locked into %s (%s chroot, ChrootFixRoot "
-                     "%s)",
+                     "mod_chroot " CHROOT_VERSION ": children are locked into "
+                     "%s (%s chroot, ChrootFixRoot %s)",
                      gen.jail, gen.late ? "late" : "early",
                      gen.fix_root ? "On" : "Off");
     }
@@ -2766,12 +3074,8 @@ static void chroot_child_init(apr_pool_t *p, server_rec *s)
     if (gen.jail == NULL) {
         return;
     }
-    if (!gen.is_child) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
-                     "a child that was not prepared for the jail %s", gen.jail);
-        child_fails();
-    }
-    if ((gen.late && !jailer_act(s)) || !verify(s)) {
+    /* one that is told to stop while it starts, was left to mod_unixd */
+    if ((gen.is_child && gen.late && !jailer_act(s)) || !verify(s)) {
         child_fails();
     }
     fd_close(&gen.proc);
@@ -2819,14 +3123,18 @@ static int chroot_translate_userdir(request_rec *r)
 static int chroot_translate_inner(request_rec *r)
 {
     const char *root = ap_document_root(r);
+    int rv;
 
     if (!gen.fix_root || r->proxyreq) {
         return DECLINED;
     }
-    mapping_set(r, root != NULL && path_below(root, OUTSIDE) != NULL
-                       ? &mapped_outside
-                       : &mapped_inner);
-    return ap_core_translate(r);
+    mapping_set(r, &mapped_inner);
+    rv = ap_core_translate(r);
+    if (rv == OK && root != NULL && path_below(root, OUTSIDE) != NULL) {
+        mapping_set(r, &mapped_outer); /* the jail may still be below it */
+        r->filename += strlen(OUTSIDE);
+    }
+    return rv;
 }
 
 /* Takes the jail from the front of r->filename; what is left is not copied.
@@ -2860,7 +3168,7 @@ static int chroot_map_to_storage(request_rec *r)
         return DECLINED; /* proxied, or nothing */
     }
     mapping = ap_get_module_config(r->request_config, &chroot_module);
-    if (mapping != &mapped_inner && mapping != &mapped_outside) {
+    if (mapping != &mapped_inner) {
         if (strstr(r->filename, "//") || strstr(r->filename, "/.")) {
             r->filename = path_canonical(r->pool, r->filename);
         }

@@ -39,6 +39,7 @@ def become_init():
     pytest_pid = os.fork()
     if pytest_pid == 0:
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        signal.signal(signal.SIGTERM, interrupt)
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)    # ^C reaches pytest itself
     signal.signal(signal.SIGTERM,
@@ -48,6 +49,12 @@ def become_init():
         pid, status = os.wait()
     code = os.waitstatus_to_exitcode(status)
     os._exit(code if code >= 0 else 128 - code)
+
+
+def interrupt(signum, frame):
+    """SIGTERM ends a session as ^C does: servers stop, directories go."""
+    signal.signal(signum, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 @pytest.hookimpl(hookwrapper=True)

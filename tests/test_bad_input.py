@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from harness import USER, Link, run
+from harness import USER, Link
 
 NOBODY = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
 NO_CHROOT = ["setpriv", "--bounding-set=-sys_chroot",
@@ -115,15 +115,7 @@ def test_configtest_works_without_the_right_to_chroot(httpd, variant):
 def test_apachectl_configtest_works_for_an_ordinary_user(httpd, variant):
     server = as_nobody(httpd("ChrootDir ${JAIL}"))
     server.write_config()
-    (server.root / "run/sock").mkdir()
-    httpd_words = server.command()[len(NOBODY):]
-    status, output = run([*NOBODY, "apachectl", "configtest"], env={
-        **server.env, "APACHE_HTTPD": httpd_words[0],
-        "APACHE_ARGUMENTS": " ".join(httpd_words[1:]),
-        "APACHE_CONFDIR": str(server.root), "APACHE_ENVVARS": "/dev/null",
-        "APACHE_RUN_DIR": str(server.root / "run"),
-        "APACHE_LOCK_DIR": str(server.root / "run"),
-        "APACHE_RUN_USER": "nobody"})
+    status, output = server.apachectl("configtest")
     assert status == 0 and "Syntax OK" in output
 
 

@@ -171,7 +171,8 @@ def test_an_httpd_older_than_2_4_is_refused(copy, directory, version, magic):
     headers = shutil.copytree(apxs("INCLUDEDIR"), place / "include")
     for part, number in zip(("MAJOR", "MINOR", "PATCH"), version.split(".")):
         replace(headers / "ap_release.h",
-                rf"(define AP_SERVER_{part}\w*_NUMBER\s+)\d+", rf"\g<1>{number}")
+                rf"(define AP_SERVER_{part}\w*_NUMBER\s+)\d+",
+                rf"\g<1>{number}")
     replace(headers / "ap_mmn.h",
             r"(define MODULE_MAGIC_NUMBER_MAJOR\s+)\d+", rf"\g<1>{magic}")
     old = place / "apxs"

@@ -95,3 +95,22 @@ def test_a_skipped_test_fails_in_ci(directory):
             env={**os.environ, "CI": ci, "PYTHONPATH": str(TESTS)},
             capture_output=True)
         assert done.returncode == status, done.stdout.decode()
+
+
+def test_a_terminated_session_cleans_up(directory):
+    path = directory()
+    shutil.copy(TESTS / "conftest.py", path)
+    (path / "test_endless.py").write_text(
+        "import time\n"
+        "def test_it(httpd, workspace):\n"
+        "    server = httpd(variant=None).start()\n"
+        f"    open('{path}/root', 'w').write(str(workspace))\n"
+        "    time.sleep(60)\n")
+    session = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+         str(path)], env={**os.environ, "PYTHONPATH": str(TESTS)},
+        stdout=subprocess.DEVNULL)
+    root = wait_for((path / "root").read_text, "the server")
+    session.terminate()
+    assert session.wait(20) == 2
+    assert not os.path.exists(root)

@@ -2,7 +2,6 @@
 starting httpd.  Who is where, and what is left behind."""
 import os
 import re
-import shlex
 import shutil
 import signal
 import socket
@@ -11,7 +10,7 @@ import subprocess
 import pytest
 
 import procfs
-from harness import PLAIN, USER, Dir, Mode, free_port, run_ok, wait_for
+from harness import PLAIN, Dir, Mode, free_port, wait_for
 
 PAGE = {"www/index.html": "hello"}
 SITE = "ChrootFixRoot On\nDocumentRoot ${JAIL}/www\n"
@@ -80,33 +79,17 @@ def test_ctrl_c_in_the_foreground_ends_everything(httpd, mpm, variant):
     assert not server.leftovers()
 
 
-@pytest.fixture
-def apachectl(httpd):
-    """A server and Debian's apachectl, told to drive that one."""
+def test_apachectl_controls_the_server(httpd, mpm, variant):
     server = httpd("ChrootDir ${JAIL}\n" + SITE, files=PAGE)
-    envvars = server.root / "conf/envvars"
-    envvars.write_text("".join(f"export {name}={value}\n" for name, value in {
-        "APACHE_RUN_USER": USER,
-        "APACHE_RUN_DIR": server.root / "run/apache2",
-        "APACHE_LOCK_DIR": server.root / "run/lock"}.items()))
-    command = server.command()
-    (server.root / "run/apache2").mkdir()
-    server.env.update(
-        APACHE_HTTPD=command[0], APACHE_CONFDIR=str(server.root),
-        APACHE_ARGUMENTS=shlex.join([*command[1:]]),
-        APACHE_ENVVARS=str(envvars), APACHE_STARTED_BY_SYSTEMD="1")
+    server.write_config()
 
     def control(action):
-        return run_ok(["apachectl", action], env=server.env)
-    return server, control
+        status, output = server.apachectl(action)
+        assert status == 0, output
+        return output
 
-
-def test_apachectl_controls_the_server(apachectl, mpm, variant):
-    server, control = apachectl
-    assert server.configtest()[0] == 0
     assert "Syntax OK" in control("configtest")
     control("start")
-    server.mode = Mode.DAEMON
     wait_for(server.generations, "the server to run")
     for next_generation in (server.graceful, server.restart):
         server.assert_jailed()
