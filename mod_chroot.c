@@ -51,9 +51,10 @@
 
 #ifdef __linux__
 #include <linux/capability.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/prctl.h>
+
 #include <sys/syscall.h>
 #endif
 
@@ -68,12 +69,19 @@
 #define O_PATH O_RDONLY
 #endif
 
+/* Milliseconds: how often a jailer looks whether its child is still there */
+#define JAILER_POLL 1000
+
 /* Bytes: two system calls and a signal-free life need far less */
 #define JAILER_STACK (64 * 1024)
 
 /* Where, with FixRoot on, the paths of requests that lead out of the jail are
  * moved to: a name that jails do not have. What was served is not found. */
 #define OUTSIDE "/(outside)"
+
+/* How a RewriteRule's substitution begins that is an inner path: mod_rewrite
+ * takes it for a file whatever follows (prefix_stat), and no URL has it. */
+#define INNER_TARGET "/./"
 
 /* Directives that stand in the tree only, and which nobody can write, for
  * the blank: an error that waits to be returned, and the depth that a section
@@ -156,14 +164,14 @@ typedef struct {
     int configured;   /* may an MPM child be forked now? */
     int probing;      /* this process is a probe */
     int is_child;     /* this process is an MPM child, or a probe */
-    int proc;         /* this process's own /proc, from outside */
+    int tasks;        /* /proc/self/task, from outside */
     pid_t jailer;
     int ask, answer; /* the child's ends of the jailer's pipes */
 } chroot_generation;
 
 APLOG_USE_MODULE(chroot);
 
-static chroot_generation gen = { .fd = -1, .proc = -1 };
+static chroot_generation gen = { .fd = -1, .tasks = -1 };
 
 /* ------------------------------------------------------------------------
  * Paths
@@ -755,10 +763,8 @@ static const char *inner_target(apr_pool_t *p, const ap_directive_t *node,
         return inner;
     }
     if (inner != NULL) {
-        /* for prefix_stat "/./x" is a file whatever x is */
-        return inner[length] == '/' ? apr_psprintf(p, "%.*s/.%s", length,
-                                                   words[n], inner + length)
-                                    : inner;
+        return apr_psprintf(p, "%.*s" INNER_TARGET "%s", length, words[n],
+                            inner + length + (inner[length] == '/'));
     }
     return first_exists(p, "", start)
                ? apr_psprintf(p, "%.*s%s%s", length, words[n], OUTSIDE, start)
@@ -804,6 +810,7 @@ typedef enum {
     DIR_TRANSLATE, /* opened by a child: the word is translated */
     DIR_MAP,       /* URLs are mapped to it, per request */
     DIR_DECIDE,    /* an expression or pattern about access */
+    DIR_SHARED,    /* one name for both sides: it takes the self-link */
     DIR_KNOWN      /* the parent's alone, or not a path */
 } chroot_kind;
 
@@ -907,43 +914,51 @@ static void node_translate(apr_pool_t *p, apr_pool_t *ptemp,
                              word, NULL);
     }
     if (changed) {
-        node->args = apr_pstrcat(p, result,
-                                 node->directive[0] == '<' ? ">" : "", NULL);
+        node->args = apr_pstrcat(
+            p, result,
+            node->directive[0] == '<' && strrchr(node->args, '>') ? ">" : "",
+            NULL);
     }
 }
 
-/* Notes the spelling by which a directive maps URLs into the jail: what stands
- * before the first variable in it, up to a slash. */
+/* The directory that word number i of a mapping leads to: what stands before
+ * the first variable in it, up to a slash, canonical; or NULL. */
+static const char *mapping_path(apr_pool_t *p, const chroot_directive *row,
+                                const apr_array_header_t *words, int i)
+{
+    const char *path = raw_start(APR_ARRAY_IDX(words, i, char *));
+    size_t length = strcspn(path, row->raw ? "$%*\"'" : "$%*");
+
+    if (!row_wants(row, i, words->nelts)
+        || (row->raw && (*path != '/' || rule_is_url((char **)words->elts)))) {
+        return NULL;
+    }
+    while (path[length] != '\0' && length > 0 && path[length - 1] != '/') {
+        length--;
+    }
+    path = length > 0 ? apr_pstrmemdup(p, path, length) : "/";
+    if (*path != '/') {
+        path = row->translate != inner_userdir
+                   ? ap_server_root_relative(p, path)
+                   : NULL;
+    }
+    return path != NULL ? path_trimmed(p, path_canonical(p, path)) : NULL;
+}
+
+/* Notes by which spellings a directive maps URLs into the jail. */
 static void node_map(apr_pool_t *p, const ap_directive_t *node,
                      const chroot_directive *row)
 {
     apr_array_header_t *words = node_words(p, node, row->raw, NULL);
     const char *path;
     chroot_root *root;
-    size_t length;
     int i;
 
     for (i = 0; i < words->nelts; i++) {
-        if (!row_wants(row, i, words->nelts)) {
-            continue;
-        }
-        if (row->translate == inner_target
-            && rule_is_url((char **)words->elts)) {
-            continue;
-        }
-        path = raw_start(APR_ARRAY_IDX(words, i, char *));
-        length = strcspn(path, row->raw ? "$%*\"'" : "$%*");
-        while (path[length] != '\0' && length > 0 && path[length - 1] != '/') {
-            length--;
-        }
-        path = apr_pstrmemdup(p, path, length);
-        if (*path != '/') {
-            path = row->raw ? NULL : ap_server_root_relative(p, path);
-        }
+        path = mapping_path(p, row, words, i);
         if (path == NULL) {
             continue;
         }
-        path = path_trimmed(p, path_canonical(p, path));
         root = root_of(p, path);
         if (root != NULL) {
             root->mapped = 1;
@@ -951,7 +966,6 @@ static void node_map(apr_pool_t *p, const ap_directive_t *node,
         else {
             APR_ARRAY_PUSH(gen.targets, const char *) = path;
         }
-
         gen.below |= strcasecmp(node->directive, "DocumentRoot") == 0
                      && (root == NULL
                          || strcmp(path_inside(p, path), "/") != 0);
@@ -1017,7 +1031,7 @@ static int regex_may_begin(const char *re, const char *tail)
         if (*re == '\\' && !apr_isalnum(re[1])) {
             re++;
         }
-        else if (*re == '\0' || is_one_of(*re, "\\^$.[]|()?*+{}# \t")) {
+        else if (*re == '\0' || is_one_of(*re, "\\^$.[]|()?*+{}# \t\n\v\f\r")) {
             return 1;
         }
         if (is_one_of(*next, "?*{")) {
@@ -1053,12 +1067,70 @@ static const char *regex_behind(const char *re, const char *outer)
 }
 
 /* Whether an alternative says nothing about what stands before its match: no
- * anchor, word boundary or lookbehind. */
+ * anchor and no word boundary. */
 static int regex_is_free(const char *re)
 {
     for (; *re != '\0'; re = regex_next(re)) {
-        if (*re == '^' || (*re == '\\' && is_one_of(re[1], "AGQbB"))
-            || strncmp(re, "(?<=", 4) == 0 || strncmp(re, "(?<!", 4) == 0) {
+        if (*re == '^' || (*re == '\\' && is_one_of(re[1], "AGKbB"))) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Whether a class in brackets ends, and holds nothing but characters, escapes
+ * and complete [:names:]. */
+static int class_is_simple(const char *re)
+{
+    const char *end = regex_next(re);
+
+    if (end - re < 3 || end[-1] != ']') {
+        return 0;
+    }
+    for (re++; re < end - 1; re++) {
+        if (*re == '\\' && is_one_of(*++re, "cQE")) {
+            return 0;
+        }
+        if (*re == '[') {
+            if (re[1] != ':') {
+                return 0;
+            }
+            for (re += 2; apr_isalpha(*re); re++) {
+                continue;
+            }
+            if (re[0] != ':' || re[1] != ']') {
+                return 0;
+            }
+            re++;
+        }
+    }
+    return 1;
+}
+
+/* Whether a regular expression is in that part of PCRE's syntax that is
+ * understood here: groups, plain, named or looking ahead, and classes. No
+ * options, lookbehind, conditions, comments, verbs or quoting. */
+static int regex_is_simple(const char *re)
+{
+    const char *c;
+
+    for (; *re != '\0'; re = regex_next(re)) {
+        if ((*re == '\\' && (re[1] == '\0' || is_one_of(re[1], "cQE")))
+            || (*re == '[' && !class_is_simple(re))
+            || (*re == '(' && re[1] == '*')) {
+            return 0;
+        }
+        if (*re != '(' || re[1] != '?' || is_one_of(re[2], ":=!>")) {
+            continue;
+        }
+        c = re + 2 + (re[2] == 'P');
+        if (c[0] != '<' || !apr_isalpha(c[1])) {
+            return 0;
+        }
+        for (c++; apr_isalnum(*c) || *c == '_'; c++) {
+            continue;
+        }
+        if (*c != '>') {
             return 0;
         }
     }
@@ -1140,6 +1212,9 @@ static const char *regex_inside(apr_pool_t *p, const char *re)
 {
     const char *end, *one, *result = "";
 
+    if (!regex_is_simple(re)) {
+        return NULL;
+    }
     for (;; re = end + 1) {
         end = regex_alternative_end(re);
         one = regex_alternative_inside(p, apr_pstrmemdup(p, re, end - re));
@@ -1335,7 +1410,7 @@ static void section_compile(apr_pool_t *p, apr_pool_t *ptemp,
     const char *inner, *error = NULL;
     ap_directive_t *rule;
 
-    if (words->nelts != 1 + tilde) {
+    if (words->nelts != 1 + tilde || strrchr(node->args, '>') == NULL) {
         return;
     }
     word = APR_ARRAY_IDX(words, tilde, char *);
@@ -1572,7 +1647,7 @@ static const chroot_directive directives[] = {
     { "RewriteRule", DIR_MAP, 1, inner_target, 1, check_rule },
     { "RewriteCond", DIR_DECIDE, 0, inner_tested, 1, check_cond },
     { "RewriteBase", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "RewriteMap", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "RewriteMap", DIR_SHARED, 1, NULL, 0, NULL },
     /* mod_authn_file.c, mod_auth_digest.c, mod_authn_dbm.c, mod_authz_*.c */
     { "AuthUserFile", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
     { "AuthGroupFile", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
@@ -1611,9 +1686,8 @@ static const chroot_directive directives[] = {
     { "LuaHookAccessChecker", DIR_TRANSLATE, 0, inner_path, 0, NULL },
     { "LuaHookAuthChecker", DIR_TRANSLATE, 0, inner_path, 0, NULL },
     { "LuaHookCheckUserID", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "LuaHookInsertFilter", DIR_TRANSLATE, 0, inner_path, 0, NULL },
     { "LuaHookLog", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "LuaHookPreTranslate", DIR_TRANSLATE, 0, inner_path, 0, NULL },
+    { "LuaHookPreTranslateName", DIR_TRANSLATE, 0, inner_path, 0, NULL },
     { "LuaQuickHandler", DIR_TRANSLATE, 0, inner_path, 0, NULL },
     { "LuaMapHandler", DIR_TRANSLATE, 1, inner_path, 0, NULL },
     { "LuaInputFilter", DIR_TRANSLATE, 1, inner_path, 0, NULL },
@@ -1633,6 +1707,21 @@ static const chroot_directive directives[] = {
     { "SetEnvIfNoCase", DIR_DECIDE, 0, NULL, 0, NULL },
     { "SetEnvIfExpr", DIR_DECIDE, 0, NULL, 0, check_expression },
     { "SSLRequire", DIR_DECIDE, 0, NULL, 0, check_expression },
+    /* Opened, or looked for, on both sides: mod_ssl, mod_ldap, mod_md, providers
+     * of mod_socache; RewriteMap above */
+    { "SSLCACertificatePath", DIR_SHARED, 0, NULL, 0, NULL },
+    { "SSLCARevocationPath", DIR_SHARED, 0, NULL, 0, NULL },
+    { "SSLProxyCACertificatePath", DIR_SHARED, 0, NULL, 0, NULL },
+    { "SSLProxyCARevocationPath", DIR_SHARED, 0, NULL, 0, NULL },
+    { "SSLSessionCache", DIR_SHARED, 0, NULL, 0, NULL },
+    { "SSLStaplingCache", DIR_SHARED, 0, NULL, 0, NULL },
+    { "AuthnCacheSOCache", DIR_SHARED, 0, NULL, 0, NULL },
+    { "CacheSocache", DIR_SHARED, 0, NULL, 0, NULL },
+    { "LDAPTrustedClientCert", DIR_SHARED, 1, NULL, 0, NULL },
+    { "MDStoreDir", DIR_SHARED, 0, NULL, 0, NULL },
+    { "FcgidIPCDir", DIR_SHARED, 0, NULL, 0, NULL },
+    { "FcgidProcessTableFile", DIR_SHARED, 0, NULL, 0, NULL },
+    { "WSGISocketPrefix", DIR_SHARED, 0, NULL, 0, NULL },
     /* The parent's alone: core.c, mpm_common.c, mod_log_*.c, mod_mime*.c,
      * mod_unixd.c, mod_ssl, mod_md, ... */
     { "ChrootDir", DIR_KNOWN, 0, NULL, 0, NULL },
@@ -1682,17 +1771,30 @@ static const chroot_directive directives[] = {
     { NULL, DIR_KNOWN, 0, NULL, 0, NULL }
 };
 
-/* The rows by name; httpd spells the names of directives that it knows as
- * their modules do. */
+/* The rows by name, in lower case. */
 static apr_hash_t *rows_hash(apr_pool_t *p)
 {
     apr_hash_t *rows = apr_hash_make(p);
     const chroot_directive *row;
+    char *name;
 
     for (row = directives; row->name != NULL; row++) {
-        apr_hash_set(rows, row->name, APR_HASH_KEY_STRING, row);
+        name = apr_pstrdup(p, row->name);
+        ap_str_tolower(name);
+        apr_hash_set(rows, name, APR_HASH_KEY_STRING, row);
     }
     return rows;
+}
+
+/* The row of a directive, or NULL. */
+static const chroot_directive *node_row(apr_hash_t *rows,
+                                        const ap_directive_t *node)
+{
+    char name[64];
+
+    apr_cpystrn(name, node->directive, sizeof(name));
+    ap_str_tolower(name);
+    return apr_hash_get(rows, name, APR_HASH_KEY_STRING);
 }
 
 /* Looks for what is left of the jail's path when a directive was translated:
@@ -1733,6 +1835,60 @@ static void node_scan(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
     }
 }
 
+/* Whether two names, the second below the jail, are the same directory. */
+static int same_directory(apr_pool_t *p, const char *outer, const char *inner)
+{
+    struct stat a, b;
+
+    return stat(outer, &a) == 0
+           && stat(apr_pstrcat(p, gen.jail, inner, NULL), &b) == 0
+           && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* The command that makes the self-link for a spelling of the jail: a relative
+ * link, one ".." less than the path has components. */
+static const char *self_link_cure(apr_pool_t *p, const char *outer)
+{
+    const char *up = ".", *c;
+
+    for (c = strchr(outer + 1, '/'); c != NULL; c = strchr(c + 1, '/')) {
+        up = up[1] == '\0' ? ".." : apr_pstrcat(p, "../", up, NULL);
+    }
+    return apr_psprintf(p, "ln -s %s %s%s", up, gen.jail, outer);
+}
+
+/* Warns of a directive whose path children look for by the name that it has
+ * outside, when the self-link does not make that valid. Of the types of maps
+ * and caches only some are files (mod_rewrite.c, mod_socache_dbm.c). */
+static void node_share(apr_pool_t *p, const ap_directive_t *node,
+                       const chroot_directive *row)
+{
+    apr_array_header_t *words = node_words(p, node, 0, NULL);
+    const char *word = words->nelts > row->word
+                           ? APR_ARRAY_IDX(words, row->word, char *)
+                           : "";
+    const char *path = strchr(word, ':');
+
+    if (path != NULL && strncmp(word, "txt:", 4) != 0
+        && strncmp(word, "rnd:", 4) != 0 && strncmp(word, "dbm", 3) != 0) {
+        return;
+    }
+    path = ap_server_root_relative(p, path != NULL ? path + 1 : word);
+    if (*word == '\0' || path == NULL
+        || same_directory(p, gen.jail, gen.jail)) {
+        return;
+    }
+    warn(p, node,
+         apr_psprintf(
+             p,
+             "names \"%s\", which is used outside and "
+             "inside the jail by the same name; make it "
+             "valid there: mkdir -p %s && %s",
+             path,
+             ap_make_dirstr_parent(p, apr_pstrcat(p, gen.jail, gen.jail, NULL)),
+             self_link_cure(p, gen.jail)));
+}
+
 /* Checks, translates and scans one directive. */
 static void node_compile(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
                          const chroot_directive *row)
@@ -1753,6 +1909,9 @@ static void node_compile(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
     if (row != NULL && row->translate != NULL) {
         node_translate(p, ptemp, node, row);
     }
+    if (row != NULL && row->kind == DIR_SHARED) {
+        node_share(p, node, row);
+    }
     node_scan(p, ptemp, node, row);
 }
 
@@ -1768,7 +1927,7 @@ static void tree_map(apr_pool_t *p, apr_hash_t *rows, ap_directive_t *node)
     const chroot_directive *row;
 
     for (; node != NULL; node = node->next) {
-        row = apr_hash_get(rows, node->directive, APR_HASH_KEY_STRING);
+        row = node_row(rows, node);
         if (row != NULL && row->kind == DIR_MAP) {
             node_map(p, node, row);
         }
@@ -1808,31 +1967,8 @@ static void tree_translate(apr_pool_t *p, apr_pool_t *ptemp, apr_hash_t *rows,
         if (strcasecmp(node->directive, "<VirtualHost") == 0) {
             section_around(ptemp, node->first_child, 0);
         }
-        node_compile(p, ptemp, node,
-                     apr_hash_get(rows, node->directive, APR_HASH_KEY_STRING));
+        node_compile(p, ptemp, node, node_row(rows, node));
     }
-}
-
-/* Whether two names, the second below the jail, are the same directory. */
-static int same_directory(apr_pool_t *p, const char *outer, const char *inner)
-{
-    struct stat a, b;
-
-    return stat(outer, &a) == 0
-           && stat(apr_pstrcat(p, gen.jail, inner, NULL), &b) == 0
-           && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-/* The command that makes the self-link for a spelling of the jail: a relative
- * link, one ".." less than the path has components. */
-static const char *self_link_cure(apr_pool_t *p, const char *outer)
-{
-    const char *up = ".", *c;
-
-    for (c = strchr(outer + 1, '/'); c != NULL; c = strchr(c + 1, '/')) {
-        up = up[1] == '\0' ? ".." : apr_pstrcat(p, "../", up, NULL);
-    }
-    return apr_psprintf(p, "ln -s %s %s%s", up, gen.jail, outer);
 }
 
 /* Inside the jail its own path must be absent, or the self-link: a relative
@@ -1945,25 +2081,29 @@ static void tree_expose(apr_pool_t *p, apr_hash_t *rows, ap_directive_t *node)
     const chroot_directive *row;
     apr_array_header_t *words;
     const char *path;
+    int i;
 
     for (; node != NULL; node = node->next) {
         tree_expose(p, rows, node->first_child);
-        row = apr_hash_get(rows, node->directive, APR_HASH_KEY_STRING);
-        if (row == NULL || row->kind != DIR_MAP || row->raw) {
+        row = node_row(rows, node);
+        if (row == NULL || row->kind != DIR_MAP) {
             continue;
         }
-        words = node_words(p, node, 0, NULL);
-        path = words->nelts > 0 ? APR_ARRAY_IDX(words, words->nelts - 1, char *)
-                                : "";
-        if (*path == '/'
-            && path_below(gen.jail, path_trimmed(p, path_canonical(p, path)))) {
-            node_fail(node,
-                      apr_psprintf(p,
-                                   "%s \"%s\": the link %s%s, which "
-                                   "leads to the jail itself, would have "
-                                   "a URL; remove it, or set "
-                                   "ChrootFixRoot On",
-                                   node->directive, path, gen.jail, gen.jail));
+        words = node_words(p, node, row->raw, NULL);
+        for (i = 0; i < words->nelts; i++) {
+            path = mapping_path(p, row, words, i);
+            if (path == NULL || path_below(gen.jail, path) == NULL
+                || (row->raw && !first_exists(p, gen.jail, path))) {
+                continue;
+            }
+            node_fail(node, apr_psprintf(p,
+                                         "%s %s: the link %s%s, which leads "
+                                         "to the jail itself, would have a "
+                                         "URL; remove it, or set "
+                                         "ChrootFixRoot On",
+                                         node->directive, node->args, gen.jail,
+                                         gen.jail));
+            break;
         }
     }
 }
@@ -2017,7 +2157,7 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
                              apr_pool_t *ptemp)
 {
     memset(&gen, 0, sizeof(gen));
-    gen.fd = gen.proc = -1;
+    gen.fd = gen.tasks = -1;
     apr_pool_cleanup_register(pconf, NULL, generation_end,
                               apr_pool_cleanup_null);
     compile_jail(pconf);
@@ -2045,32 +2185,38 @@ static int is_jail(const struct stat *st)
     return st->st_dev == gen.dev && st->st_ino == gen.ino;
 }
 
-/* Whether the directory fd, or name in it, is the jail or below it: climbs by
- * ".." until it meets the jail, or a root. What cannot be climbed is outside.
- */
+/* Whether the directory name in the directory fd is the jail or below it: 1 or
+ * 0, or -1 with errno when it cannot be found out, ENOENT and ESRCH only when
+ * there is no such directory. Climbs by ".." until it meets the jail, or a
+ * root. */
 static int dir_is_inside(int fd, const char *name)
 {
-    struct stat st, above;
-    int inside = 0, up;
+    struct stat st, below = { 0 };
+    int answer = -1, up, rv;
     int here = openat(fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     while (here != -1 && fstat(here, &st) == 0) {
         if (is_jail(&st)) {
-            inside = 1;
+            answer = 1;
             break;
         }
+        if (st.st_dev == below.st_dev && st.st_ino == below.st_ino) {
+            answer = 0;
+            break;
+        }
+        below = st;
         up = openat(here, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        rv = errno;
         close(here);
         here = up;
-        if (here == -1 || fstat(here, &above) == -1
-            || (above.st_dev == st.st_dev && above.st_ino == st.st_ino)) {
-            break;
-        }
+        errno = rv;
     }
+    rv = errno;
     if (here != -1) {
         close(here);
     }
-    return inside;
+    errno = below.st_ino != 0 && (rv == ENOENT || rv == ESRCH) ? EIO : rv;
+    return answer;
 }
 
 /* Closes a descriptor of this process, once. */
@@ -2094,42 +2240,42 @@ static void child_fails(void)
 }
 
 #if CHROOT_LATE
-/* The jailer's ends of the two pipes, and its stack */
+/* The jailer's ends of the two pipes, the child it is for, and its stack */
 static int jailer_ask, jailer_answer;
+static pid_t jailer_child;
 static char jailer_stack[JAILER_STACK] __attribute__((aligned(16)));
 
 /* A process of its own, root, all signals blocked for ever, that shares root
  * and working directory with the child (CLONE_FS) and memory with nobody: only
- * async-signal-safe calls. Goes when it has answered, or when the child goes.
+ * async-signal-safe calls. Goes when it has answered, or when the child has.
  */
 static int jailer_main(void *unused)
 {
     chroot_answer answer = { NULL, 0 };
+    struct pollfd asked = { jailer_ask, POLLIN, 0 };
     char byte;
-    ssize_t n;
 
     close(gen.ask);
     close(gen.answer);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1) {
-        answer.call = "prctl";
-        answer.error = errno;
+    /* PR_SET_PDEATHSIG needs a parent that is root when it dies, and the end
+     * of file one that has forked nobody */
+    while (poll(&asked, 1, JAILER_POLL) != 1) {
+        if (getppid() != jailer_child) {
+            return 0;
+        }
     }
-    do {
-        n = read(jailer_ask, &byte, 1);
-    } while (n == -1 && errno == EINTR);
-    if (n != 1) {
+    if (read(jailer_ask, &byte, 1) != 1) {
         return 0;
     }
-    if (answer.call == NULL && chroot(gen.door) == -1) {
+    if (chroot(gen.door) == -1) {
         answer.call = "chroot";
         answer.error = errno;
     }
-    if (answer.call == NULL && chdir("/") == -1) {
+    else if (chdir("/") == -1) {
         answer.call = "chdir";
         answer.error = errno;
     }
-    n = write(jailer_answer, &answer, sizeof(answer));
-    return n == sizeof(answer) ? 0 : 1;
+    return write(jailer_answer, &answer, sizeof(answer)) != sizeof(answer);
 }
 
 /* Clones the jailer with all signals blocked: httpd's handlers must not run
@@ -2167,6 +2313,7 @@ static void jailer_start(server_rec *s)
     gen.ask = ask[1];
     gen.answer = answer[0];
     jailer_answer = answer[1];
+    jailer_child = getpid();
     rv = jailer_clone();
     if (gen.probing && (rv == EPERM || rv == ENOSYS || rv == EINVAL)) {
         _exit(PROBE_NO_JAILER);
@@ -2259,8 +2406,8 @@ static int verify_root(server_rec *s)
     return 1;
 }
 
-/* Whether this process can never be root again: neither its real, effective
- * nor saved user id is 0. */
+/* Whether this process is in Group and can never be root again: neither its
+ * real, effective nor saved user id is 0. */
 static int verify_user(server_rec *s)
 {
     if (getuid() == 0 || geteuid() == 0 || setuid(0) == 0 || seteuid(0) == 0) {
@@ -2268,152 +2415,190 @@ static int verify_user(server_rec *s)
                      "root, or able to become it, in the jail %s", gen.jail);
         return 0;
     }
-    return 1;
-}
-
-/* Whether a thread has a capability, permitted or effective; so has one that
- * cannot be asked. capabilities(7); tid 0 is the calling thread. */
-static int has_capability(pid_t tid)
-{
-#ifdef __linux__
-    struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3,
-                                               tid };
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-
-    if (syscall(SYS_capget, &header, data) == -1) {
-        return errno != ESRCH;
-    }
-    return (data[0].permitted | data[1].permitted | data[0].effective
-            | data[1].effective)
-           != 0;
-#else
-    return 0;
-#endif
-}
-
-/* Whether a thread, an entry of the directory task, is as locked in as the
- * process: one that had called unshare(CLONE_FS) is not. */
-static int verify_thread(server_rec *s, int task, const char *tid)
-{
-    char name[32];
-    struct stat st;
-
-    apr_snprintf(name, sizeof(name), "%s/root", tid);
-    if (fstatat(task, name, &st, 0) == -1) {
-        if (errno == ENOENT || errno == ESRCH) {
-            return 1; /* it has ended */
-        }
-        st.st_ino = 0;
-    }
-    apr_snprintf(name, sizeof(name), "%s/cwd", tid);
-    if (!is_jail(&st) || !dir_is_inside(task, name)) {
+    if (getgid() != ap_unixd_config.group_id
+        || getegid() != ap_unixd_config.group_id) {
         ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
-                     "thread %s is outside the jail %s", tid, gen.jail);
-        return 0;
-    }
-    if (has_capability((pid_t)strtol(tid, NULL, 10))) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
-                     "thread %s has capabilities in the jail %s", tid,
-                     gen.jail);
+                     "not in Group %ld in the jail %s",
+                     (long)ap_unixd_config.group_id, gen.jail);
         return 0;
     }
     return 1;
 }
 
-/* Whether a descriptor leads nowhere outside: fchdir(2) and openat(2) would
- * leave through an open directory. */
-static int verify_descriptor(server_rec *s, int fd)
+/* Logs that a thread or a descriptor, named by what and which, could not be
+ * looked at, with errno; unless it has just ended: then there is no harm. */
+static int verify_failed(server_rec *s, const char *what, const char *which)
 {
-    struct stat st;
+    int rv = errno;
 
-    if (fstat(fd, &st) == -1 || !S_ISDIR(st.st_mode)
-        || dir_is_inside(fd, ".")) {
+    if (rv == ENOENT || rv == ESRCH) {
         return 1;
     }
-    ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
-                 "descriptor %d is a directory outside the jail %s", fd,
-                 gen.jail);
+    ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s, "look at %s %s in the jail %s",
+                 what, which, gen.jail);
     return 0;
+}
+
+/* Logs that a thread or a descriptor breaks out of the jail. */
+static int verify_broken(server_rec *s, const char *what, const char *which,
+                         const char *how)
+{
+    ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s, "%s %s %s the jail %s", what,
+                 which, how, gen.jail);
+    return 0;
+}
+
+/* Whether no capability is permitted or effective in a thread, 0 for this one.
+ * capabilities(7). */
+static int verify_capabilities(server_rec *s, const char *tid)
+{
+#ifdef __linux__
+    struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
+
+    header.pid = (int)strtol(tid, NULL, 10);
+    if (syscall(SYS_capget, &header, data) == -1) {
+        return verify_failed(s, "thread", tid);
+    }
+    if (data[0].permitted || data[1].permitted || data[0].effective
+        || data[1].effective) {
+        return verify_broken(s, "thread", tid, "has capabilities in");
+    }
+#endif
+    return 1;
+}
+
+/* Whether a descriptor, an entry of the directory dir, is no directory outside:
+ * fchdir(2) and openat(2) would leave through it. The two that this is found
+ * out with are closed when it was. */
+static int verify_descriptor(server_rec *s, int dir, const char *fd)
+{
+    long number = strtol(fd, NULL, 10);
+    struct stat st, own;
+    int inside;
+
+    if (fstatat(dir, fd, &st, 0) == -1) {
+        return verify_failed(s, "descriptor", fd);
+    }
+    if (!S_ISDIR(st.st_mode)
+        || ((number == dir || number == gen.tasks)
+            && fstat((int)number, &own) == 0 && own.st_dev == st.st_dev
+            && own.st_ino == st.st_ino)) {
+        return 1;
+    }
+    inside = dir_is_inside(dir, fd);
+    if (inside == -1) {
+        return verify_failed(s, "descriptor", fd);
+    }
+    return inside
+           || verify_broken(s, "descriptor", fd, "is a directory outside of");
+}
+
+/* Calls look for each entry of the directory fd, and closes it. Whether all
+ * answers were yes. */
+static int verify_each(server_rec *s, int fd, const char *what,
+                       int (*look)(server_rec *s, int dir, const char *name))
+{
+    DIR *dir = fdopendir(fd);
+    const struct dirent *entry;
+    int ok = 1;
+
+    if (dir == NULL) {
+        close(fd);
+        return verify_failed(s, what, "list");
+    }
+    while (ok) {
+        errno = 0;
+        entry = readdir(dir);
+        if (entry == NULL) {
+            ok = errno == 0 || verify_failed(s, what, "list");
+            break;
+        }
+        ok = entry->d_name[0] == '.' || look(s, fd, entry->d_name);
+    }
+    (void)closedir(dir);
+    return ok;
 }
 
 /* Warns of processes that a module forked in child_init: they have stayed
  * outside. The jailer is gone by now. proc(5): /proc/PID/task/TID/children. */
-static void warn_of_children(server_rec *s, int task, const char *tid)
+static void warn_of_children(server_rec *s, int tasks, const char *tid)
 {
     char text[256];
     ssize_t n;
     int fd;
 
     apr_snprintf(text, sizeof(text), "%s/children", tid);
-    fd = openat(task, text, O_RDONLY | O_CLOEXEC);
-    if (fd == -1) {
-        return;
-    }
-    n = read(fd, text, sizeof(text) - 1);
-    close(fd);
+    fd = openat(tasks, text, O_RDONLY | O_CLOEXEC);
+    n = fd != -1 ? read(fd, text, sizeof(text)) : 0;
     if (n > 0) {
-        text[n] = '\0';
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      "forked by a module in child_init, outside the jail %s: "
-                     "process %s",
-                     gen.jail, path_trimmed(s->process->pool, text));
+                     "process %.*s",
+                     gen.jail, (int)n - 1, text);
     }
+    fd_close(&fd);
 }
 
-/* Looks at each entry of a directory of /proc/self: threads or descriptors.
- * Whether all of them pass. */
-static int verify_each(server_rec *s, const char *what)
+/* Whether a thread, an entry of the directory tasks, is as locked in as the
+ * process: one that had called unshare(2) is not. */
+static int verify_thread(server_rec *s, int tasks, const char *tid)
 {
-    int threads = strcmp(what, "task") == 0;
-    int fd = openat(gen.proc, what, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
-    struct dirent *entry;
-    int ok = 1, rv, number;
+    char name[32];
+    struct stat st;
+    int inside, fd;
 
-    if (dir == NULL) {
-        rv = errno;
-        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
-                     "open /proc/self/%s to look at the jail %s", what,
-                     gen.jail);
-        return 0;
+    apr_snprintf(name, sizeof(name), "%s/root", tid);
+    if (fstatat(tasks, name, &st, 0) == -1) {
+        return verify_failed(s, "thread", tid);
     }
-    while (ok && (entry = readdir(dir)) != NULL) {
-        if (entry->d_name[0] == '.') {
-            continue;
-        }
-        if (threads) {
-            ok = verify_thread(s, fd, entry->d_name);
-            if (gen.late) {
-                warn_of_children(s, fd, entry->d_name);
-            }
-            continue;
-        }
-        number = (int)strtol(entry->d_name, NULL, 10);
-        ok = number == fd || number == gen.proc || verify_descriptor(s, number);
+    apr_snprintf(name, sizeof(name), "%s/cwd", tid);
+    inside = dir_is_inside(tasks, name);
+    if (inside == -1) {
+        return verify_failed(s, "thread", tid);
     }
-    closedir(dir);
-    return ok;
+    if (!is_jail(&st) || !inside) {
+        return verify_broken(s, "thread", tid, "is outside of");
+    }
+    warn_of_children(s, tasks, tid);
+    apr_snprintf(name, sizeof(name), "%s/fd", tid);
+    fd = openat(tasks, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd == -1) {
+        return verify_failed(s, "thread", tid);
+    }
+    return verify_capabilities(s, tid)
+           && verify_each(s, fd, "descriptor", verify_descriptor);
 }
 
 /* Whether this process, which has just been jailed and has dropped root, is
- * really locked in. Without /proc, and then chroot is early, its threads were
- * made inside; descriptors are tried one by one. */
+ * really locked in. Late, that is asked of every thread, by /proc; early,
+ * threads were made inside, and descriptors are tried one by one. */
 static int verify(server_rec *s)
 {
+    struct stat st;
+    char number[16];
     long fd, max;
-    int ok = verify_root(s) && verify_user(s);
+    int tasks = gen.tasks, ok;
 
-    if (ok && gen.proc != -1) {
-        return verify_each(s, "task") && verify_each(s, "fd");
-    }
-    if (ok && has_capability(0)) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
-                     "capabilities in the jail %s", gen.jail);
+    if (!verify_root(s) || !verify_user(s)) {
         return 0;
     }
+    if (tasks != -1) {
+        ok = verify_each(s, tasks, "thread", verify_thread);
+        gen.tasks = -1;
+        return ok;
+    }
+    ok = verify_capabilities(s, "0");
     max = sysconf(_SC_OPEN_MAX);
     for (fd = 0; ok && fd < max; fd++) {
-        ok = verify_descriptor(s, (int)fd);
+        apr_snprintf(number, sizeof(number), "%ld", fd);
+        if (fstat((int)fd, &st) == -1) {
+            ok = errno == EBADF || verify_failed(s, "descriptor", number);
+        }
+        else if (S_ISDIR(st.st_mode) && dir_is_inside((int)fd, ".") != 1) {
+            ok = verify_broken(s, "descriptor", number,
+                               "is a directory outside of");
+        }
     }
     return ok;
 }
@@ -2565,7 +2750,8 @@ static const char *zone_rule(apr_pool_t *p, const char *path)
         return NULL;
     }
     if (fread(magic, 1, 4, file) == 4 && memcmp(magic, "TZif", 4) == 0
-        && fseek(file, -(long)(sizeof(text) - 1), SEEK_END) == 0) {
+        && (fseek(file, -(long)(sizeof(text) - 1), SEEK_END) == 0
+            || fseek(file, sizeof(magic), SEEK_SET) == 0)) {
         n = fread(text, 1, sizeof(text) - 1, file);
         if (n > 0 && text[n - 1] == '\n') {
             text[n - 1] = '\0';
@@ -2758,17 +2944,40 @@ static int chroot_open_logs(apr_pool_t *pconf, apr_pool_t *plog,
     return OK;
 }
 
+/* The end of the way into the jail, for an MPM child or a probe that has
+ * dropped root: late, it opens /proc now, which nobody else can inherit, and
+ * has the jailer act. Whether it is locked in. */
+static int enter(server_rec *s)
+{
+    int rv;
+
+    /* a child that is told to stop while it starts was left to mod_unixd */
+    if (gen.is_child && gen.late) {
+        gen.tasks = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (gen.tasks == -1) {
+            rv = errno;
+            ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                         "open /proc/self/task before entering the jail %s",
+                         gen.jail);
+            return 0;
+        }
+        if (!jailer_act(s)) {
+            return 0;
+        }
+    }
+    return verify(s);
+}
+
 /* A forked child does what an MPM child will do, the hooks of all modules
  * included, and serves nobody. */
 static chroot_probe probe(apr_pool_t *p, server_rec *s)
 {
-    int status;
+    int status = 0;
     pid_t pid = fork();
 
     if (pid == 0) {
         gen.probing = gen.configured = 1;
-        if (ap_run_drop_privileges(p, s) != OK || (gen.late && !jailer_act(s))
-            || !verify(s)) {
+        if (ap_run_drop_privileges(p, s) != OK || !enter(s)) {
             _exit(PROBE_FAILED);
         }
         _exit(PROBE_OK);
@@ -2778,7 +2987,16 @@ static chroot_probe probe(apr_pool_t *p, server_rec *s)
             pid = -1;
         }
     }
-    if (pid == -1 || !WIFEXITED(status)) {
+    if (pid == -1) {
+        status = errno;
+        ap_log_error(APLOG_MARK, APLOG_ALERT, status, s,
+                     "fork of, or wait for, a probe of the jail %s", gen.jail);
+        return PROBE_FAILED;
+    }
+    if (!WIFEXITED(status)) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                     "a probe of the jail %s ended with signal %d", gen.jail,
+                     WTERMSIG(status));
         return PROBE_FAILED;
     }
     return WEXITSTATUS(status);
@@ -2984,6 +3202,17 @@ static void chroot_child_status_last(server_rec *s, pid_t pid,
     gen.configured = gen.jail != NULL;
 }
 
+/* An MPM child whose pool goes before it was through with drop_privileges:
+ * somebody has failed, and the MPM would end the server. */
+static apr_status_t child_lost(void *s)
+{
+    ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                 "a child could not drop its privileges for the jail %s",
+                 gen.jail);
+    child_fails();
+    return APR_SUCCESS;
+}
+
 /* Each forked process, root, one thread, before mod_unixd. All MPMs set
  * STARTING in a child for such hooks; the parent is RUNNING when it respawns
  * a daemon. Daemons, and whatever else is not known, are left to mod_unixd,
@@ -3007,16 +3236,7 @@ static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
     if (!gen.is_child) {
         return OK;
     }
-    if (gen.door != gen.jail) {
-        gen.proc = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (gen.proc == -1) {
-            rv = errno;
-            ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
-                         "open /proc/self before entering the jail %s",
-                         gen.jail);
-            child_fails();
-        }
-    }
+    apr_pool_pre_cleanup_register(p, s, child_lost);
     if (gen.late) {
         ap_unixd_config.chroot_dir = NULL;
         jailer_start(s);
@@ -3028,7 +3248,15 @@ static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
  * must not go on. The jail is opened before the first of them is forked. */
 static int chroot_drop_privileges_last(apr_pool_t *p, server_rec *s)
 {
-    if (gen.jail == NULL || gen.is_child) {
+    if (gen.jail == NULL) {
+        return OK;
+    }
+    if (gen.is_child) {
+        /* mod_unixd says DECLINED when it could not set the groups */
+        apr_pool_cleanup_kill(p, s, child_lost);
+        if (!verify_user(s)) {
+            child_fails();
+        }
         return OK;
     }
     fd_close(&gen.fd);
@@ -3074,11 +3302,9 @@ static void chroot_child_init(apr_pool_t *p, server_rec *s)
     if (gen.jail == NULL) {
         return;
     }
-    /* one that is told to stop while it starts, was left to mod_unixd */
-    if ((gen.is_child && gen.late && !jailer_act(s)) || !verify(s)) {
+    if (!enter(s)) {
         child_fails();
     }
-    fd_close(&gen.proc);
     fd_close(&gen.fd);
     if (gen.fix_root) {
         translate_globals(p, s);
@@ -3168,16 +3394,18 @@ static int chroot_map_to_storage(request_rec *r)
         return DECLINED; /* proxied, or nothing */
     }
     mapping = ap_get_module_config(r->request_config, &chroot_module);
-    if (mapping != &mapped_inner) {
-        if (strstr(r->filename, "//") || strstr(r->filename, "/.")) {
-            r->filename = path_canonical(r->pool, r->filename);
-        }
-        if (!filename_strip(r) && mapping == &mapped_outer) {
-            r->filename = apr_pstrcat(r->pool, OUTSIDE, r->filename, NULL);
-            mapping_set(r, &mapped_outside);
-        }
-        r->canonical_filename = r->filename;
+    if (mapping == NULL && strncmp(r->filename, INNER_TARGET, 3) == 0) {
+        mapping = &mapped_inner;
     }
+    if (strstr(r->filename, "//") || strstr(r->filename, "/.")) {
+        r->filename = path_canonical(r->pool, r->filename);
+    }
+    if (mapping != &mapped_inner && !filename_strip(r)
+        && mapping == &mapped_outer) {
+        r->filename = apr_pstrcat(r->pool, OUTSIDE, r->filename, NULL);
+        mapping_set(r, &mapped_outside);
+    }
+    r->canonical_filename = r->filename;
     inner = path_inside(r->pool, ap_context_document_root(r));
     if (inner != NULL) {
         ap_set_context_info(r, NULL, inner);

@@ -86,6 +86,7 @@ def _ask(server, requests):
 def _essence(server, answer, strip_jail, ignore):
     text = answer.body.decode("latin-1")
     if strip_jail:
+        text = re.sub(r"(?m)^TZ=.*\n", "", text)   # children are told the zone
         text = re.sub(re.escape(str(server.jail)) + r"(?=/)", "", text)
         text = re.sub(re.escape(str(server.jail)) + r"(?!\w)", "/", text)
     for pattern in ignore:
