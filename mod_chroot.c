@@ -1050,10 +1050,10 @@ static int regex_may_begin(const char *re, const char *tail)
 static const char *regex_behind(const char *re, const char *outer)
 {
     for (; *outer != '\0'; outer++, re++) {
-        if (*re == '\\') {
+        if (*re == '\\' && !apr_isalnum(re[1])) {
             re++;
         }
-        else if (is_one_of(*re, "^$[]|()?*+{}")) {
+        else if (is_one_of(*re, "\\^$[]|()?*+{}")) {
             return NULL;
         }
         if (*re != *outer) {
