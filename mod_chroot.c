@@ -710,10 +710,10 @@ static int rule_is_url(char **words)
  * directory dir: by that mod_rewrite tells a file from a URL (prefix_stat). */
 static int first_exists(apr_pool_t *p, const char *dir, const char *path)
 {
-    size_t length = 1 + strcspn(path + 1, "/");
+    size_t length = *path == '/' ? 1 + strcspn(path + 1, "/") : 0;
     apr_finfo_t info;
 
-    if (path[0] != '/' || strcspn(path, "$%\"'") < length || length == 1) {
+    if (length < 2 || strcspn(path, "$%\"'") < length) {
         return 0;
     }
     path = apr_pstrcat(p, dir, apr_pstrmemdup(p, path, length), NULL);
@@ -1529,8 +1529,8 @@ static const char *check_expression(apr_pool_t *p, const ap_directive_t *node,
         if (of_paths && is_one_of(*c, "=!") && c[1] == '~') {
             next = c + 2 + strspn(c + 2, " \t");
             next += *next == 'm';
-            error = check_regex(p, next + 1, *next);
-            c = next;
+            error = *next != '\0' ? check_regex(p, next + 1, *next) : NULL;
+            c = next - (*next == '\0');
         }
         else if (of_paths
                  && (strncmp(c, "-strmatch", 9) == 0
