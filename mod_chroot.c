@@ -83,6 +83,10 @@
  * takes it for a file whatever follows (prefix_stat), and no URL has it. */
 #define INNER_TARGET "/./"
 
+/* Hooks that no other module's may come before, or after: modules do write
+ * APR_HOOK_REALLY_FIRST - 10 */
+#define OUTERMOST 1000
+
 /* Directives that stand in the tree only, and which nobody can write, for
  * the blank: an error that waits to be returned, and the depth that a section
  * had outside. */
@@ -896,22 +900,24 @@ static void node_translate(apr_pool_t *p, apr_pool_t *ptemp,
 {
     apr_array_header_t *texts = apr_array_make(ptemp, 4, sizeof(char *));
     apr_array_header_t *words = node_words(ptemp, node, row->raw, texts);
-    const char *result = "", *word;
+    const char **text = (const char **)texts->elts;
+    const char *result = "", *word, *before;
     int changed = 0, i;
 
     for (i = 0; i < words->nelts; i++) {
         word = row_wants(row, i, words->nelts)
                    ? row->translate(ptemp, node, (char **)words->elts, i)
                    : NULL;
+        before = *text++;
         if (word == NULL) {
-            word = APR_ARRAY_IDX(texts, 2 * i + 1, char *);
+            word = *text;
         }
         else {
             changed = 1;
             word = row->raw ? word : word_quoted(ptemp, word);
         }
-        result = apr_pstrcat(ptemp, result, APR_ARRAY_IDX(texts, 2 * i, char *),
-                             word, NULL);
+        text++;
+        result = apr_pstrcat(ptemp, result, before, word, NULL);
     }
     if (changed) {
         node->args = apr_pstrcat(
@@ -1525,7 +1531,6 @@ static const char *check_expression(apr_pool_t *p, const ap_directive_t *node,
     const char *c, *next, *error = NULL;
 
     for (c = node->args; *c != '\0' && error == NULL; c++) {
-        next = c + 1 + strspn(c + 1, " \t");
         if (of_paths && is_one_of(*c, "=!") && c[1] == '~') {
             next = c + 2 + strspn(c + 2, " \t");
             next += *next == 'm';
@@ -3578,13 +3583,15 @@ static void chroot_register_hooks(apr_pool_t *p)
     ap_hook_open_logs(chroot_open_logs, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_post_config(chroot_post_config, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_optional_fn_retrieve(chroot_optional_fn_retrieve, NULL, NULL,
-                                 APR_HOOK_REALLY_LAST);
-    ap_hook_pre_mpm(chroot_pre_mpm_first, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_pre_mpm(chroot_pre_mpm_last, NULL, NULL, APR_HOOK_REALLY_LAST);
+                                 APR_HOOK_REALLY_LAST + OUTERMOST);
+    ap_hook_pre_mpm(chroot_pre_mpm_first, NULL, NULL,
+                    APR_HOOK_REALLY_FIRST - OUTERMOST);
+    ap_hook_pre_mpm(chroot_pre_mpm_last, NULL, NULL,
+                    APR_HOOK_REALLY_LAST + OUTERMOST);
     ap_hook_child_status(chroot_child_status_first, NULL, NULL,
-                         APR_HOOK_REALLY_FIRST);
+                         APR_HOOK_REALLY_FIRST - OUTERMOST);
     ap_hook_child_status(chroot_child_status_last, NULL, NULL,
-                         APR_HOOK_REALLY_LAST);
+                         APR_HOOK_REALLY_LAST + OUTERMOST);
     ap_hook_drop_privileges(chroot_drop_privileges, NULL, NULL,
                             APR_HOOK_REALLY_FIRST);
     ap_hook_drop_privileges(chroot_drop_privileges_last, NULL, NULL,
