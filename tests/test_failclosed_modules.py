@@ -12,6 +12,12 @@ import procfs
 from harness import UID, wait_for
 
 
+@pytest.fixture(params=os.environ.get("CHROOT_TEST_MPMS", "event").split())
+def mpm(request):
+    """One MPM, for time's sake; CHROOT_TEST_MPMS names others."""
+    return request.param
+
+
 @pytest.fixture
 def attacked(httpd, builds):
     def make(attack, config="", **options):
