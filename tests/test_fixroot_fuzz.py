@@ -30,4 +30,4 @@ def test_nothing_denied_is_granted_by_random_configurations(runner, batch):
     print(f"seeds {first} to {first + count - 1}: {runner.judged} compared, "
           f"{runner.denied} answers denied, {runner.refused} refused, "
           f"{time.monotonic() - began:.0f} s")
-    assert runner.judged > count * 0.4 and runner.denied > count
+    assert runner.judged > count * 0.3 and runner.denied > count
