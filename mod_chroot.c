@@ -69,6 +69,10 @@
 #define O_PATH O_RDONLY
 #endif
 
+/* How many descriptors are tried one by one where a limit is "unlimited":
+ * Linux's default of fs.nr_open, proc_sys_fs(5) */
+#define DESCRIPTORS_MAX (1L << 20)
+
 /* Milliseconds: how often a jailer looks whether its child is still there */
 #define JAILER_POLL 1000
 
@@ -2595,6 +2599,9 @@ static int verify(server_rec *s)
     }
     ok = verify_capabilities(s, "0");
     max = sysconf(_SC_OPEN_MAX);
+    if (max == -1 || max > DESCRIPTORS_MAX) {
+        max = DESCRIPTORS_MAX;
+    }
     for (fd = 0; ok && fd < max; fd++) {
         apr_snprintf(number, sizeof(number), "%ld", fd);
         if (fstat((int)fd, &st) == -1) {
