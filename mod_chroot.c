@@ -770,11 +770,12 @@ static const char *inner_target(apr_pool_t *p, const ap_directive_t *node,
     if (rule_sees(node) != RULE_SEES_URL) {
         return inner;
     }
-    if (inner != NULL) {
+    if (inner != NULL && strncmp(start, "//", 2) != 0) {
         return apr_psprintf(p, "%.*s" INNER_TARGET "%s", length, words[n],
                             inner + length + (inner[length] == '/'));
     }
-    return first_exists(p, "", start)
+    /* for prefix_stat "//" is a URL, and the jail's path has none */
+    return inner != NULL || first_exists(p, "", start)
                ? apr_psprintf(p, "%.*s%s%s", length, words[n], OUTSIDE, start)
                : NULL;
 }
