@@ -87,8 +87,10 @@ def strangers(server):
 def kill_all(server):
     """The parent first, with the children that do not listen to it."""
     parent = server.pid
+    server.quiesce()
     with contextlib.suppress(ProcessLookupError):
         os.kill(parent, signal.SIGTERM)
+
     def killed():
         for pid in procfs.marked(server.marker, server.root):
             if pid != parent:
@@ -219,12 +221,16 @@ def test_a_daemon_that_a_module_forks_in_the_parent(
         for _ in range(2):
             assert_daemons(server)
             server.assert_jailed()
-            old = daemons(server)
+            old, seen = daemons(server), server.generations()
+            server.quiesce()
             server.control("restart")   # pre_mpm is not run when graceful
-            wait_for(lambda: server.generations() > 1, "the restart")
+            wait_for(lambda: server.generations() > seen, "the restart")
             for pid in old:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: not any(map(procfs.alive, old)),
+                     "the old daemons to end")
             wait_for(server.answers, "an answer")
+            server.serving()
     finally:
         kill_all(server)
