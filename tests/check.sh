@@ -68,6 +68,22 @@ newest_change()
     sed -n 's/^## *\([0-9.]*\).*/\1/p' "$srcdir/ChangeLog.md" | head -n 1
 }
 
+newest_debian_change()
+{
+    sed -n '1s/.*(\([0-9.]*\).*/\1/p' "$srcdir/debian/changelog"
+}
+
+version_of_spec()
+{
+    sed -n 's/^Version: *//p' "$srcdir/packaging/rpm/mod_chroot.spec"
+}
+
+# other_version FILE VERSION: says so when that is not configure.ac's.
+other_version()
+{
+    [ "$2" = "$version" ] || echo "$1 has ${2:-none}, configure.ac $version"
+}
+
 # differs FILE FILE: the lines that only one of them has.
 differs()
 {
@@ -87,9 +103,12 @@ differs "$tmp/source" "$tmp/readme" > "$tmp/wrong"
 report "the directives in mod_chroot.c (<) are those in README.md (>)" \
     "$tmp/wrong"
 
-newest_change > "$tmp/changelog"
-echo "$version" | differs "$tmp/changelog" - > "$tmp/wrong"
-report "ChangeLog.md (<) begins with the version of configure.ac (>)" \
+{
+    other_version ChangeLog.md "$(newest_change)"
+    other_version debian/changelog "$(newest_debian_change)"
+    other_version packaging/rpm/mod_chroot.spec "$(version_of_spec)"
+} > "$tmp/wrong"
+report "the change logs and the packages have the version of configure.ac" \
     "$tmp/wrong"
 
 [ "$failures" -eq 0 ]
