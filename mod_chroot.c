@@ -26,6 +26,7 @@
 #include "http_protocol.h"
 #include "http_request.h"
 #include "ap_mpm.h"
+#include "mod_status.h"
 #include "mpm_common.h"
 #include "scoreboard.h"
 #include "unixd.h"
@@ -40,20 +41,22 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #ifdef __linux__
+#include <link.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
-#include <signal.h>
 
 #include <sys/syscall.h>
 #endif
@@ -102,6 +105,13 @@
 #define INSPECT_DEPTH   2
 #define INSPECT_ENTRIES 4096
 
+/* How wide a path may make its column of the report */
+#define REPORT_COLUMN 36
+
+/* How many of the configuration's paths are looked at, at start and at
+ * configtest; all for the report */
+#define LOOK_PATHS 4096
+
 /* A child that could not be confined waits this long before it goes, so that
  * the parent tries again once a second at most */
 #define SICK_PAUSE apr_time_from_sec(1)
@@ -145,11 +155,41 @@ typedef struct {
     int outside;       /* it is about nothing in the jail */
 } chroot_section;
 
+/* What becomes of a path in the hands of a child */
+typedef enum {
+    FATE_UNKNOWN,
+    FATE_INSIDE,
+    FATE_OUTSIDE,
+    FATE_MISSING,
+    FATE_UNREADABLE
+} chroot_fate;
+
+/* A path that the configuration names, or needs in the jail */
+typedef struct {
+    const ap_directive_t *node;
+    const char *name;    /* of the directive */
+    const char *written; /* the path, as it stands there */
+    const char *outer;   /* what it is outside; NULL when it is a need */
+    const char *inner;   /* what a child looks up, NULL when nothing is */
+    const char *rest;    /* what follows, which depends on the request */
+    const char *cure;    /* the command that brings it in */
+    int bites;           /* something will fail when a child cannot use it */
+    int mode;            /* of access(2), 0: what its type suggests */
+    chroot_fate fate;
+} chroot_path;
+
+/* What the configuration, or the jail, makes an administrator wonder about */
+typedef struct {
+    const char *text;
+    int bites; /* it is a warning, said once per start or by configtest */
+} chroot_finding;
+
 /* One generation: from pre_config to the pool cleanup of its configuration.
  * Filled in the parent, inherited by its children, never written by requests.
  */
 typedef struct {
     const char *jail;     /* canonical path, NULL without a jail */
+    const char *written;  /* the argument of ChrootDir */
     ap_directive_t *node; /* the ChrootDir that counts */
     int fix_root;
     apr_array_header_t *roots;        /* of chroot_root: the jail's spellings */
@@ -161,7 +201,10 @@ typedef struct {
                                  * .htaccess, by depth: 'N' none, 'Y' some */
     ap_directive_t *no_links;     /* Options around it that forbid links */
     int cgid_deaf;                /* children cannot reach mod_cgid's socket */
-    apr_array_header_t *warnings; /* of char *: said once per start */
+    apr_array_header_t *findings; /* of chroot_finding */
+    apr_array_header_t *paths;    /* of chroot_path; NULL: nobody looks */
+    apr_hash_t *needs;            /* those of them that are needs */
+    int dump;                     /* the report is wanted, of all paths */
     int fd;                       /* the jail, opened and checked at start */
     dev_t dev;
     ino_t ino;
@@ -180,6 +223,22 @@ typedef struct {
 APLOG_USE_MODULE(chroot);
 
 static chroot_generation gen = { .fd = -1, .tasks = -1 };
+
+/* Closes a descriptor of this process, once. */
+static void fd_close(int *fd)
+{
+    if (*fd != -1) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+/* Whether this is not the first of the two passes of a start. */
+static int is_final_pass(void)
+{
+    return ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL
+           || ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG;
+}
 
 /* ------------------------------------------------------------------------
  * Paths
@@ -250,6 +309,12 @@ static const char *path_trimmed(apr_pool_t *p, const char *path)
         len--;
     }
     return apr_pstrmemdup(p, path, len);
+}
+
+/* The directory that a path is in. */
+static const char *path_parent(apr_pool_t *p, const char *path)
+{
+    return path_trimmed(p, ap_make_dirstr_parent(p, path));
 }
 
 /* ------------------------------------------------------------------------
@@ -439,7 +504,7 @@ static void compile_jail(apr_pool_t *p)
     const char *word = node != NULL ? node_word(p, node) : NULL;
     const char *error;
 
-    gen.warnings = apr_array_make(p, 4, sizeof(const char *));
+    gen.findings = apr_array_make(p, 4, sizeof(chroot_finding));
     if (word == NULL) {
         return;
     }
@@ -452,6 +517,7 @@ static void compile_jail(apr_pool_t *p)
         node_fail(node, apr_psprintf(p, "ChrootDir \"%s\": %s", word, error));
     }
     gen.node = node;
+    gen.written = word;
     jail_write_back(p, gen.jail);
 }
 
@@ -465,30 +531,38 @@ static void compile_fix_root(apr_pool_t *p)
                    && word != NULL && flag_value(word) == 1;
 }
 
-/* Keeps a warning: it is said once per start, or by configtest. */
-static void warn(apr_pool_t *p, const ap_directive_t *node, const char *text)
+/* Keeps something to say about a directive, which may be none. */
+static void find(apr_pool_t *p, const ap_directive_t *node, int bites,
+                 const char *text)
 {
-    APR_ARRAY_PUSH(gen.warnings, const char *) = apr_psprintf(
-        p, "%s at %s:%d %s", node->directive, node->filename, node->line_num,
-        text);
+    chroot_finding *finding = apr_array_push(gen.findings);
+
+    finding->text = node == NULL
+                        ? text
+                        : apr_psprintf(p, "%s at %s:%d %s", node->directive,
+                                       node->filename, node->line_num, text);
+    finding->bites = bites;
 }
 
 /* The same, about something in the file system. */
-static void warn_of_file(apr_pool_t *p, const char *path, const struct stat *st,
-                         const char *text)
+static void find_file(apr_pool_t *p, const char *path, const struct stat *st,
+                      const char *text)
 {
-    APR_ARRAY_PUSH(gen.warnings, const char *) = apr_psprintf(
-        p, "%s (owner %ld:%ld, mode %04o) %s", path, (long)st->st_uid,
-        (long)st->st_gid, (unsigned)st->st_mode & 07777, text);
+    find(p, NULL, 1,
+         apr_psprintf(p, "%s (owner %ld:%ld, mode %04o) %s", path,
+                      (long)st->st_uid, (long)st->st_gid,
+                      (unsigned)st->st_mode & 07777, text));
 }
 
-static void warnings_say(server_rec *s)
+static void findings_warn(server_rec *s)
 {
+    const chroot_finding *finding = (chroot_finding *)gen.findings->elts;
     int i;
 
-    for (i = 0; i < gen.warnings->nelts; i++) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "%s",
-                     APR_ARRAY_IDX(gen.warnings, i, const char *));
+    for (i = 0; i < gen.findings->nelts; i++, finding++) {
+        if (finding->bites) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "%s", finding->text);
+        }
     }
 }
 
@@ -544,6 +618,48 @@ static const char *path_once(apr_pool_t *p, const char *inner)
                                          : inner;
 }
 
+/* Notes that a directive names the path written, which is outer outside; inner
+ * is what the compiler makes of it for children, NULL when it makes nothing.
+ * With FixRoot off what is written is what they use. What is noted is in the
+ * report, and found is the note, or a spare one. */
+static chroot_path *path_note(const ap_directive_t *node, const char *written,
+                              const char *outer, const char *inner)
+{
+    static chroot_path spare;
+    chroot_path *path = &spare;
+
+    if (gen.paths != NULL && (gen.dump || gen.paths->nelts < LOOK_PATHS)) {
+        path = apr_array_push(gen.paths);
+    }
+    memset(path, 0, sizeof(*path));
+    path->node = node;
+    path->name = node->directive;
+    path->written = written;
+    path->outer = outer;
+    path->inner = gen.fix_root ? inner : outer;
+    path->rest = "";
+    path->bites = 1;
+    return path;
+}
+
+/* The inner path of an absolute one, or NULL. */
+static const char *path_inner(apr_pool_t *p, const char *path)
+{
+    path = path_trimmed(p, path_canonical(p, path));
+    return root_of(p, path) != NULL ? path_once(p, path_inside(p, path)) : NULL;
+}
+
+/* The same of one that a directive names; children look for it by the name
+ * that it has outside when there is none. */
+static const char *path_noted(apr_pool_t *p, const ap_directive_t *node,
+                              const char *written, const char *path)
+{
+    const char *inner = path_inner(p, path);
+
+    path_note(node, written, path, inner != NULL ? inner : path);
+    return inner;
+}
+
 /* ---- The words of directives. Each of these gets a directive, all its words
  * and the number of one, from 0; it returns what to write instead, or NULL to
  * leave it alone. */
@@ -552,13 +668,7 @@ static const char *path_once(apr_pool_t *p, const char *inner)
 static const char *inner_path(apr_pool_t *p, const ap_directive_t *node,
                               char **words, int n)
 {
-    const char *path;
-
-    if (words[n][0] != '/') {
-        return NULL;
-    }
-    path = path_trimmed(p, path_canonical(p, words[n]));
-    return root_of(p, path) != NULL ? path_once(p, path_inside(p, path)) : NULL;
+    return words[n][0] == '/' ? path_noted(p, node, words[n], words[n]) : NULL;
 }
 
 /* A directory that mod_userdir looks for in the child: one that leads out of
@@ -566,20 +676,22 @@ static const char *inner_path(apr_pool_t *p, const ap_directive_t *node,
 static const char *inner_userdir(apr_pool_t *p, const ap_directive_t *node,
                                  char **words, int n)
 {
-    const char *inner = inner_path(p, node, words, n);
+    const char *inner;
 
-    return inner != NULL || words[n][0] != '/'
-               ? inner
-               : apr_pstrcat(p, OUTSIDE, words[n], NULL);
+    if (words[n][0] != '/') {
+        return NULL;
+    }
+    inner = path_inner(p, words[n]);
+    return inner != NULL ? inner : apr_pstrcat(p, OUTSIDE, words[n], NULL);
 }
 
 /* A path, relative to ServerRoot or absolute. */
 static const char *inner_rooted(apr_pool_t *p, const ap_directive_t *node,
                                 char **words, int n)
 {
-    char *path = ap_server_root_relative(p, words[n]);
+    const char *path = ap_server_root_relative(p, words[n]);
 
-    return path != NULL ? inner_path(p, node, &path, 0) : NULL;
+    return path != NULL ? path_noted(p, node, words[n], path) : NULL;
 }
 
 /* A word with "unix:" and the path of a socket in it, up to "|". */
@@ -656,6 +768,36 @@ static const char *raw_start(const char *word)
     return *word == '"' || *word == '\'' ? word + 1 : word;
 }
 
+/* The path at the start of text, as far as it is literal: up to a slash when
+ * variables follow, which go to *rest. */
+static const char *raw_literal(apr_pool_t *p, const char *text,
+                               const char **rest)
+{
+    size_t all = strcspn(text, "\"' "), length = strcspn(text, "$%\"' ");
+
+    while (length > 0 && length < all && text[length - 1] != '/') {
+        length--;
+    }
+    *rest = apr_pstrmemdup(p, text + length, all - length);
+    return length > 0 ? apr_pstrmemdup(p, text, length) : "/";
+}
+
+/* Notes the path at start, which outer is the canonical form of. */
+static void raw_note(apr_pool_t *p, const ap_directive_t *node,
+                     const char *start, const char *outer, const char *inner)
+{
+    const char *rest;
+    chroot_path *note;
+
+    outer = raw_literal(p, outer, &rest);
+    if (inner != NULL) {
+        inner = raw_literal(p, inner, &rest);
+    }
+    note = path_note(node, apr_pstrmemdup(p, start, strcspn(start, "\"' ")),
+                     outer, inner);
+    note->rest = rest;
+}
+
 /* A literal absolute path at the start of a word that its module parses
  * itself; nothing but the jail goes. */
 static const char *inner_raw(apr_pool_t *p, const ap_directive_t *node,
@@ -685,25 +827,37 @@ static const char *inner_raw(apr_pool_t *p, const ap_directive_t *node,
             p,
             root->inner[1] == '\0' && is_one_of(*rest, "/%") ? "" : root->inner,
             rest, NULL);
+        raw_note(p, node, start, path, rest);
         return apr_pstrcat(p, apr_pstrmemdup(p, words[n], start - words[n]),
                            path_once(p, rest), NULL);
     }
     return NULL;
 }
 
-/* Whether the substitution of a RewriteRule is a URL by its flags, or is none
- * (mod_rewrite.c, cmd_rewriterule_setflag). */
-static int rule_is_url(char **words)
+/* A command that children run: one outside is looked for by that name. */
+static const char *inner_command(apr_pool_t *p, const ap_directive_t *node,
+                                 char **words, int n)
 {
-    static const char *const names[] = { "R",           "redirect", "PT",
-                                         "passthrough", "P",        "proxy" };
+    const char *inner = inner_raw(p, node, words, n);
+    const char *start = raw_start(words[n]);
+
+    if (inner == NULL && *start == '/') {
+        raw_note(p, node, start, start, start);
+    }
+    return inner;
+}
+
+/* Whether a RewriteRule has one of these flags (mod_rewrite.c,
+ * cmd_rewriterule_setflag). */
+static int rule_has(char **words, const char *const *names)
+{
     const char *flag = words[2] != NULL ? words[2] : "";
     size_t length, i;
 
     for (; *flag != '\0'; flag += length) {
         flag += strspn(flag, "\"'[], \t");
         length = strcspn(flag, "=,] \t");
-        for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        for (i = 0; names[i] != NULL; i++) {
             if (strlen(names[i]) == length
                 && strncasecmp(flag, names[i], length) == 0) {
                 return 1;
@@ -712,6 +866,15 @@ static int rule_is_url(char **words)
         length += strcspn(flag + length, ",");
     }
     return 0;
+}
+
+/* Whether its substitution is a URL by its flags, or is none. */
+static int rule_is_url(char **words)
+{
+    static const char *const names[] = { "R", "redirect", "PT", "passthrough",
+                                         "P", "proxy",    NULL };
+
+    return rule_has(words, names);
 }
 
 /* Whether a path's first component, which must be literal, exists in the
@@ -775,9 +938,12 @@ static const char *inner_target(apr_pool_t *p, const ap_directive_t *node,
                             inner + length + (inner[length] == '/'));
     }
     /* for prefix_stat "//" is a URL, and the jail's path has none */
-    return inner != NULL || first_exists(p, "", start)
-               ? apr_psprintf(p, "%.*s%s%s", length, words[n], OUTSIDE, start)
-               : NULL;
+    if (inner == NULL
+        && !first_exists(p, gen.fix_root ? "" : gen.jail, start)) {
+        return NULL;
+    }
+    raw_note(p, node, start, start, NULL);
+    return apr_psprintf(p, "%.*s%s%s", length, words[n], OUTSIDE, start);
 }
 
 /* Whether the pattern of a RewriteCond is an operator that looks at the file
@@ -827,16 +993,19 @@ typedef enum {
 #define EACH (-1)
 #define LAST (-2)
 
-/* What there is to know of a directive */
+/* What there is to know of directives */
 typedef struct {
-    const char *name;
+    const char *names; /* with blanks between them */
     chroot_kind kind;
     int word; /* from 0, or EACH, or LAST */
     const char *(*translate)(apr_pool_t *p, const ap_directive_t *node,
                              char **words, int n);
-    int raw; /* the module parses its arguments itself */
+    /* says what is wrong with it, or NULL */
     const char *(*check)(apr_pool_t *p, const ap_directive_t *node,
                          char **words);
+    /* notes what it needs in the jail */
+    void (*look)(apr_pool_t *p, const ap_directive_t *node, char **words);
+    int raw; /* the module parses its arguments itself */
 } chroot_directive;
 
 /* Takes the next word off a directive's arguments, with its quotes, and with
@@ -924,7 +1093,7 @@ static void node_translate(apr_pool_t *p, apr_pool_t *ptemp,
         text++;
         result = apr_pstrcat(ptemp, result, before, word, NULL);
     }
-    if (changed) {
+    if (changed && gen.fix_root) {
         node->args = apr_pstrcat(
             p, result,
             node->directive[0] == '<' && strrchr(node->args, '>') ? ">" : "",
@@ -933,13 +1102,16 @@ static void node_translate(apr_pool_t *p, apr_pool_t *ptemp,
 }
 
 /* The directory that word number i of a mapping leads to: what stands before
- * the first variable in it, up to a slash, canonical; or NULL. */
+ * the first variable in it, up to a slash, canonical; or NULL. What stands
+ * behind goes to *rest. */
 static const char *mapping_path(apr_pool_t *p, const chroot_directive *row,
-                                const apr_array_header_t *words, int i)
+                                const apr_array_header_t *words, int i,
+                                const char **rest)
 {
     const char *path = raw_start(APR_ARRAY_IDX(words, i, char *));
-    size_t length = strcspn(path, row->raw ? "$%*\"'" : "$%*");
+    size_t length = path_below(path, gen.jail) != NULL ? strlen(gen.jail) : 0;
 
+    length += strcspn(path + length, row->raw ? "$%*\"'" : "$%*");
     if (!row_wants(row, i, words->nelts)
         || (row->raw && (*path != '/' || rule_is_url((char **)words->elts)))) {
         return NULL;
@@ -947,6 +1119,7 @@ static const char *mapping_path(apr_pool_t *p, const chroot_directive *row,
     while (path[length] != '\0' && length > 0 && path[length - 1] != '/') {
         length--;
     }
+    *rest = path + length;
     path = length > 0 ? apr_pstrmemdup(p, path, length) : "/";
     if (*path != '/') {
         path = row->translate != inner_userdir
@@ -961,16 +1134,23 @@ static void node_map(apr_pool_t *p, const ap_directive_t *node,
                      const chroot_directive *row)
 {
     apr_array_header_t *words = node_words(p, node, row->raw, NULL);
-    const char *path;
+    const char *path, *rest;
+    chroot_path *note;
     chroot_root *root;
     int i;
 
     for (i = 0; i < words->nelts; i++) {
-        path = mapping_path(p, row, words, i);
+        path = mapping_path(p, row, words, i, &rest);
         if (path == NULL) {
             continue;
         }
         root = root_of(p, path);
+        if (!row->raw) { /* those are noted when it is known what they are */
+            note = path_note(node, APR_ARRAY_IDX(words, i, char *), path,
+                             root != NULL ? path_inside(p, path) : NULL);
+            note->rest = rest;
+            note->bites = *rest == '\0' || path_below(gen.jail, path) == NULL;
+        }
         if (root != NULL) {
             root->mapped = 1;
         }
@@ -1312,7 +1492,7 @@ static const char *section_inside(apr_pool_t *p, ap_directive_t *node,
         real = apr_pstrcat(p, gen.jail, path, NULL);
         if (apr_stat(&info, path, APR_FINFO_TYPE, p) != APR_SUCCESS
             && apr_stat(&info, real, APR_FINFO_TYPE, p) == APR_SUCCESS) {
-            warn(p, node,
+            find(p, node, 1,
                  apr_psprintf(p,
                               "names an outer path that does not "
                               "exist; should it be \"%s\"?",
@@ -1420,11 +1600,20 @@ static void section_compile(apr_pool_t *p, apr_pool_t *ptemp,
     chroot_lie lie = LIES_INSIDE;
     const char *inner, *error = NULL;
     ap_directive_t *rule;
+    chroot_path *note;
 
     if (words->nelts != 1 + tilde || strrchr(node->args, '>') == NULL) {
         return;
     }
     word = APR_ARRAY_IDX(words, tilde, char *);
+    note = path_note(node, word, word, word);
+    note->bites = !gen.fix_root && path_inside(ptemp, word) != NULL;
+    if (regex || apr_fnmatch_test(word)) {
+        note->fate = FATE_INSIDE; /* for all that is known */
+    }
+    if (!gen.fix_root) {
+        return;
+    }
     if (regex) {
         inner = regex_inside(ptemp, word);
         error = "may match by what stands outside of the jail; begin it with "
@@ -1462,6 +1651,7 @@ static void section_compile(apr_pool_t *p, apr_pool_t *ptemp,
                                      "paths; write it in <Directory \"%s\">",
                                      node->directive, word, gen.jail));
     }
+    note->inner = lie != LIES_OUTSIDE ? inner : NULL;
     section_mark(p, node, word, regex, lie == LIES_OUTSIDE);
     node->args = apr_pstrcat(p, tilde ? "~ " : "", word_quoted(ptemp, inner),
                              ">", NULL);
@@ -1639,146 +1829,351 @@ static int node_is_of_url(const ap_directive_t *node)
                && strncmp(raw_start(node->args), "%{REQUEST_URI}", 14) == 0);
 }
 
+/* ---- What directives need in the jail. Each of these gets a directive and
+ * its words. */
+
+/* Notes that a directive needs the path inside, once for all; mode is that of
+ * access(2), cure a command; it bites when something will fail without. */
+static void need(apr_pool_t *p, const ap_directive_t *node, const char *path,
+                 int mode, int bites, const char *cure)
+{
+    chroot_path *note;
+
+    if (gen.paths == NULL
+        || apr_hash_get(gen.needs, cure, APR_HASH_KEY_STRING) != NULL) {
+        return;
+    }
+    apr_hash_set(gen.needs, cure, APR_HASH_KEY_STRING, cure);
+    note = path_note(node, path, NULL, NULL);
+    note->inner = path;
+    note->mode = mode;
+    note->bites = bites;
+    note->cure = cure;
+}
+
+/* The same, of a file that is copied as it is. */
+static void need_file(apr_pool_t *p, const ap_directive_t *node,
+                      const char *path)
+{
+    need(p, node, path, R_OK, 1,
+         apr_psprintf(p, "install -D -m 644 %s %s%s", path, gen.jail, path));
+}
+
+/* A program, with the libraries of the one that is run. */
+static void need_program(apr_pool_t *p, const ap_directive_t *node,
+                         const char *path, const char *run, int bites)
+{
+    need(p, node, path, X_OK, bites,
+         apr_psprintf(p,
+                      "for f in %s $(ldd %s | grep -o '/[^ ]*'); do install "
+                      "-D $f %s$f; done",
+                      path, run, gen.jail));
+}
+
+/* The host of a URL, a name unless it is an address. */
+static void need_host(apr_pool_t *p, const ap_directive_t *node,
+                      const char *host)
+{
+    size_t length = strcspn(host, ":/?# ");
+
+    if (*host == '[' || length == 0 || strspn(host, "0123456789.") >= length) {
+        return;
+    }
+    need_file(p, node,
+              length == 9 && strncasecmp(host, "localhost", length) == 0
+                  ? "/etc/hosts"
+                  : "/etc/resolv.conf");
+}
+
+/* A back end; mod_proxy spools large bodies to the first directory that it can
+ * write to (apr_temp_dir_get). */
+static void need_backend(apr_pool_t *p, const ap_directive_t *node,
+                         const char *word)
+{
+    const char *url = strstr(word, "://");
+
+    if (url == NULL) {
+        return;
+    }
+    need(p, node, "/tmp", W_OK | X_OK, 0,
+         apr_psprintf(p, "mkdir -m 1777 %s/tmp", gen.jail));
+    if (strstr(word, "unix:") == NULL
+        && strncasecmp(word, "balancer:", 9) != 0) {
+        need_host(p, node, url + 3);
+    }
+}
+
+static void look_backends(apr_pool_t *p, const ap_directive_t *node,
+                          char **words)
+{
+    for (; *words != NULL; words++) {
+        need_backend(p, node, *words);
+    }
+}
+
+static void look_rule(apr_pool_t *p, const ap_directive_t *node, char **words)
+{
+    static const char *const proxy[] = { "P", "proxy", NULL };
+
+    if (words[0] != NULL && words[1] != NULL && rule_has(words, proxy)) {
+        need_backend(p, node, raw_start(words[1]));
+    }
+}
+
+/* Host names of whoever, if it is switched on. */
+static void look_names(apr_pool_t *p, const ap_directive_t *node, char **words)
+{
+    if (*words != NULL && flag_value(*words) != 0) {
+        need_file(p, node, "/etc/resolv.conf");
+    }
+}
+
+/* Access by the name of the client's host, or by the file's owner. */
+static void look_clients(apr_pool_t *p, const ap_directive_t *node,
+                         char **words)
+{
+    int old = strcasecmp(node->directive, "Require") != 0, i;
+
+    for (i = 0; words[i] != NULL; i++) {
+        if (strcasecmp(words[i], "file-owner") == 0) {
+            need_file(p, node, "/etc/passwd");
+        }
+        else if (strcasecmp(words[i], "file-group") == 0) {
+            need_file(p, node, "/etc/group");
+        }
+        else if (strcasecmp(words[i], "forward-dns") == 0
+                 || (!old && strcasecmp(words[i], "host") == 0)) {
+            need_file(p, node, "/etc/resolv.conf");
+        }
+        else if (old && i > 0 && strcasecmp(words[i], "all") != 0
+                 && strncasecmp(words[i], "env=", 4) != 0
+                 && strpbrk(words[i], ":/") == NULL) {
+            need_host(p, node, words[i]);
+        }
+    }
+}
+
+/* A directory in the home of each user, whose name is looked up. */
+static void look_users(apr_pool_t *p, const ap_directive_t *node, char **words)
+{
+    if (*words == NULL || strcasecmp(*words, "enabled") == 0
+        || strcasecmp(*words, "disabled") == 0) {
+        return;
+    }
+    for (; *words != NULL; words++) {
+        if (**words != '/' && strchr(*words, ':') == NULL) {
+            need_file(p, node, "/etc/passwd");
+        }
+    }
+}
+
+/* CGI, or commands in SSI, that may be shell scripts. */
+static void look_handler(apr_pool_t *p, const ap_directive_t *node,
+                         char **words)
+{
+    const char *word;
+
+    for (; *words != NULL; words++) {
+        word = *words + (**words == '+');
+        if (strcasecmp(word, "cgi-script") == 0
+            || (strcasecmp(word, "Includes") == 0
+                && ap_find_linked_module("mod_include.c") != NULL)) {
+            need_program(p, node, "/bin/sh", "/bin/sh", 0);
+        }
+        need_backend(p, node, word);
+    }
+}
+
+/* What a file is run by, execve(2): the interpreter of a script, or the loader
+ * of a program, elf(5); NULL when it is neither. The program whose libraries
+ * it takes goes to *run. */
+static const char *program_runner(apr_pool_t *p, const char *path,
+                                  const char **run)
+{
+    char text[4096];
+    FILE *file = fopen(path, "re");
+    size_t n = file != NULL ? fread(text, 1, sizeof(text) - 1, file) : 0;
+#ifdef __linux__
+    ElfW(Ehdr) header;
+    ElfW(Phdr) part;
+    size_t at;
+#endif
+
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    text[n] = '\0';
+    if (text[0] == '#' && text[1] == '!') {
+        *run = text + 2 + strspn(text + 2, " \t");
+        *run = apr_pstrmemdup(p, *run, strcspn(*run, " \t\r\n"));
+        return *run;
+    }
+#ifdef __linux__
+    if (n < sizeof(header) || memcmp(text, ELFMAG, SELFMAG) != 0) {
+        return NULL;
+    }
+    *run = path;
+    memcpy(&header, text, sizeof(header));
+    for (at = header.e_phoff;
+         header.e_phnum-- > 0 && at < n && n - at >= sizeof(part);
+         at += sizeof(part)) {
+        memcpy(&part, text + at, sizeof(part));
+        if (part.p_type == PT_INTERP && part.p_offset < n) {
+            return apr_pstrdup(p, text + part.p_offset);
+        }
+    }
+#endif
+    return NULL;
+}
+
+/* The programs in a ScriptAlias directory in the jail. */
+static void look_programs(apr_pool_t *p, const ap_directive_t *node,
+                          char **words)
+{
+    const char *path, *name, *runner, *run;
+    const struct dirent *entry;
+    int left = INSPECT_ENTRIES;
+    DIR *dir;
+
+    for (path = *words; *words != NULL; words++) {
+        path = *words;
+    }
+    if (gen.paths == NULL || path == NULL || *path != '/') {
+        return;
+    }
+    path = path_trimmed(p, path_canonical(p, path));
+    if (!gen.fix_root) {
+        path = apr_pstrcat(p, gen.jail, path, NULL);
+    }
+    dir = path_inside(p, path) != NULL ? opendir(path) : NULL;
+    while (dir != NULL && left-- > 0 && (entry = readdir(dir)) != NULL) {
+        name = apr_pstrcat(p, path, "/", entry->d_name, NULL);
+        runner = access(name, X_OK) == 0 ? program_runner(p, name, &run) : NULL;
+        if (runner != NULL && *runner == '/') {
+            need_program(p, node, runner, run, 1);
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+}
+
+/* Programs outside, on purpose. */
+static void look_pipe(apr_pool_t *p, const ap_directive_t *node, char **words)
+{
+    for (; gen.paths != NULL && *words != NULL; words++) {
+        if (**words == '|' || strncasecmp(*words, "prg:", 4) == 0) {
+            find(p, node, 0,
+                 apr_psprintf(p, "runs \"%s\", which is not jailed",
+                              *words + (**words == '|' ? 1 : 4)));
+        }
+    }
+}
+
+/* Daemons that leave root by themselves. */
+static void look_daemon(apr_pool_t *p, const ap_directive_t *node, char **words)
+{
+    for (; *words != NULL; words++) {
+        if (strncmp(*words, "chroot=", 7) == 0) {
+            return;
+        }
+    }
+    if (gen.paths != NULL) {
+        find(p, node, 1,
+             apr_psprintf(p,
+                          "makes processes that are not jailed; add chroot=%s",
+                          gen.jail));
+    }
+}
+
 /* The directives that name paths, or could: httpd 2.4's own by module, then
  * those of others. */
 static const chroot_directive directives[] = {
     /* mod_alias.c, core.c, mod_vhost_alias.c, mod_userdir.c */
-    { "Alias", DIR_MAP, LAST, outer_path, 0, NULL },
-    { "AliasMatch", DIR_MAP, 1, outer_path, 0, NULL },
-    { "ScriptAlias", DIR_MAP, LAST, outer_path, 0, NULL },
-    { "ScriptAliasMatch", DIR_MAP, 1, outer_path, 0, NULL },
-    { "DocumentRoot", DIR_MAP, 0, outer_path, 0, NULL },
-    { "VirtualDocumentRoot", DIR_MAP, 0, NULL, 0, NULL },
-    { "VirtualDocumentRootIP", DIR_MAP, 0, NULL, 0, NULL },
-    { "VirtualScriptAlias", DIR_MAP, 0, NULL, 0, NULL },
-    { "VirtualScriptAliasIP", DIR_MAP, 0, NULL, 0, NULL },
-    { "UserDir", DIR_MAP, EACH, inner_userdir, 0, NULL },
+    { "Alias", DIR_MAP, LAST, .translate = outer_path },
+    { "AliasMatch", DIR_MAP, 1, .translate = outer_path },
+    { "ScriptAlias", DIR_MAP, LAST, .translate = outer_path,
+      .look = look_programs },
+    { "ScriptAliasMatch", DIR_MAP, 1, .translate = outer_path },
+    { "DocumentRoot", DIR_MAP, 0, .translate = outer_path },
+    { "VirtualDocumentRoot VirtualDocumentRootIP VirtualScriptAlias "
+      "VirtualScriptAliasIP",
+      DIR_MAP, .word = 0 },
+    { "UserDir", DIR_MAP, EACH, .translate = inner_userdir,
+      .look = look_users },
     /* mod_rewrite.c */
-    { "RewriteRule", DIR_MAP, 1, inner_target, 1, check_rule },
-    { "RewriteCond", DIR_DECIDE, 0, inner_tested, 1, check_cond },
-    { "RewriteBase", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "RewriteMap", DIR_SHARED, 1, NULL, 0, NULL },
+    { "RewriteRule", DIR_MAP, 1, inner_target, check_rule, look_rule, 1 },
+    { "RewriteCond", DIR_DECIDE, 0, inner_tested, check_cond, .raw = 1 },
+    { "RewriteMap", DIR_SHARED, 1, .look = look_pipe },
     /* mod_authn_file.c, mod_auth_digest.c, mod_authn_dbm.c, mod_authz_*.c */
-    { "AuthUserFile", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
-    { "AuthGroupFile", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
-    { "AuthDBMUserFile", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
-    { "AuthDBMGroupFile", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
+    { "AuthUserFile AuthGroupFile AuthDBMUserFile AuthDBMGroupFile",
+      DIR_TRANSLATE, 0, .translate = inner_rooted },
     /* mod_cache_disk.c, mod_cache.c */
-    { "CacheRoot", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "CacheLockPath", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
-    /* mod_dav_fs.c, mod_dav_lock.c */
-    { "DavLockDB", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
-    { "DavGenericLockDB", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
-    /* mod_cgi.c, mod_cgid.c */
-    { "ScriptLog", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
-    { "ScriptSock", DIR_KNOWN, 0, NULL, 0, NULL },
-    /* mod_proxy.c, mod_proxy_express.c, core.c */
-    { "ProxyPass", DIR_TRANSLATE, EACH, inner_socket, 0, NULL },
-    { "ProxyPassMatch", DIR_TRANSLATE, EACH, inner_socket, 0, NULL },
-    { "BalancerMember", DIR_TRANSLATE, EACH, inner_socket, 0, NULL },
-    { "ProxySet", DIR_TRANSLATE, EACH, inner_socket, 0, NULL },
-    { "<Proxy", DIR_TRANSLATE, EACH, inner_socket, 0, NULL },
-    { "SetHandler", DIR_TRANSLATE, 0, inner_socket, 0, NULL },
-    { "ProxyExpressDBMFile", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
-    { "ProxyPassReverse", DIR_KNOWN, 0, NULL, 0, NULL },
-    /* mod_lbmethod_heartbeat.c, mod_heartmonitor.c */
-    { "HeartbeatStorage", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
+    { "CacheRoot", DIR_TRANSLATE, 0, .translate = inner_path },
+    { "CacheLockPath", DIR_TRANSLATE, 0, .translate = inner_rooted },
+    /* mod_dav_fs.c, mod_dav_lock.c; mod_cgi.c, mod_cgid.c; mod_proxy_express.c;
+     * mod_lbmethod_heartbeat.c, mod_heartmonitor.c; mod_md_config.c */
+    { "DavLockDB DavGenericLockDB ScriptLog ProxyExpressDBMFile "
+      "HeartbeatStorage MDCACertificateFile",
+      DIR_TRANSLATE, 0, .translate = inner_rooted },
+    /* mod_proxy.c, core.c */
+    { "ProxyPass ProxyPassMatch BalancerMember ProxySet <Proxy", DIR_TRANSLATE,
+      EACH, .translate = inner_socket, .look = look_backends },
+    { "SetHandler", DIR_TRANSLATE, 0, .translate = inner_socket,
+      .look = look_handler },
     /* mod_ext_filter.c */
-    { "ExtFilterDefine", DIR_TRANSLATE, EACH, inner_raw, 1, NULL },
+    { "ExtFilterDefine", DIR_TRANSLATE, EACH, .translate = inner_command,
+      .raw = 1 },
     /* mod_lua.c */
-    { "LuaRoot", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "LuaPackagePath", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "LuaPackageCPath", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "LuaHookTranslateName", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "LuaHookFixups", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "LuaHookMapToStorage", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "LuaHookTypeChecker", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "LuaHookAccessChecker", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "LuaHookAuthChecker", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "LuaHookCheckUserID", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "LuaHookLog", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "LuaHookPreTranslateName", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "LuaQuickHandler", DIR_TRANSLATE, 0, inner_path, 0, NULL },
-    { "LuaMapHandler", DIR_TRANSLATE, 1, inner_path, 0, NULL },
-    { "LuaInputFilter", DIR_TRANSLATE, 1, inner_path, 0, NULL },
-    { "LuaOutputFilter", DIR_TRANSLATE, 1, inner_path, 0, NULL },
-    /* mod_md_config.c */
-    { "MDCACertificateFile", DIR_TRANSLATE, 0, inner_rooted, 0, NULL },
+    { "LuaRoot LuaPackagePath LuaPackageCPath LuaHookTranslateName "
+      "LuaHookFixups LuaHookMapToStorage LuaHookTypeChecker "
+      "LuaHookAccessChecker LuaHookAuthChecker LuaHookCheckUserID LuaHookLog "
+      "LuaHookPreTranslateName LuaQuickHandler",
+      DIR_TRANSLATE, 0, .translate = inner_path },
+    { "LuaMapHandler LuaInputFilter LuaOutputFilter", DIR_TRANSLATE, 1,
+      .translate = inner_path },
     /* PHP's apache2handler SAPI */
-    { "php_value", DIR_TRANSLATE, 1, inner_php, 0, NULL },
-    { "php_admin_value", DIR_TRANSLATE, 1, inner_php, 0, NULL },
+    { "php_value php_admin_value", DIR_TRANSLATE, 1, .translate = inner_php },
     /* Expressions and patterns: core.c, mod_authz_core.c, mod_setenvif.c,
      * mod_ssl */
-    { "<If", DIR_DECIDE, 0, NULL, 0, check_expression },
-    { "<ElseIf", DIR_DECIDE, 0, NULL, 0, check_expression },
-    { "<AuthzProviderAlias", DIR_DECIDE, 0, NULL, 0, check_expression },
-    { "Require", DIR_DECIDE, 0, NULL, 0, check_expression },
-    { "SetEnvIf", DIR_DECIDE, 0, NULL, 0, NULL },
-    { "SetEnvIfNoCase", DIR_DECIDE, 0, NULL, 0, NULL },
-    { "SetEnvIfExpr", DIR_DECIDE, 0, NULL, 0, check_expression },
-    { "SSLRequire", DIR_DECIDE, 0, NULL, 0, check_expression },
-    /* Opened, or looked for, on both sides: mod_ssl, mod_ldap, mod_md, providers
-     * of mod_socache; RewriteMap above */
-    { "SSLCACertificatePath", DIR_SHARED, 0, NULL, 0, NULL },
-    { "SSLCARevocationPath", DIR_SHARED, 0, NULL, 0, NULL },
-    { "SSLProxyCACertificatePath", DIR_SHARED, 0, NULL, 0, NULL },
-    { "SSLProxyCARevocationPath", DIR_SHARED, 0, NULL, 0, NULL },
-    { "SSLSessionCache", DIR_SHARED, 0, NULL, 0, NULL },
-    { "SSLStaplingCache", DIR_SHARED, 0, NULL, 0, NULL },
-    { "AuthnCacheSOCache", DIR_SHARED, 0, NULL, 0, NULL },
-    { "CacheSocache", DIR_SHARED, 0, NULL, 0, NULL },
-    { "LDAPTrustedClientCert", DIR_SHARED, 1, NULL, 0, NULL },
-    { "MDStoreDir", DIR_SHARED, 0, NULL, 0, NULL },
-    { "FcgidIPCDir", DIR_SHARED, 0, NULL, 0, NULL },
-    { "FcgidProcessTableFile", DIR_SHARED, 0, NULL, 0, NULL },
-    { "WSGISocketPrefix", DIR_SHARED, 0, NULL, 0, NULL },
+    { "<If <ElseIf <AuthzProviderAlias SetEnvIfExpr SSLRequire", DIR_DECIDE,
+      .check = check_expression },
+    { "Require", DIR_DECIDE, .check = check_expression, .look = look_clients },
+    { "SetEnvIf SetEnvIfNoCase", .kind = DIR_DECIDE },
+    /* Opened, or looked for, on both sides: mod_ssl, mod_ldap, mod_md, mod_dbd,
+     * mod_fcgid, mod_wsgi, providers of mod_socache */
+    { "SSLCACertificatePath SSLCARevocationPath SSLProxyCACertificatePath "
+      "SSLProxyCARevocationPath SSLSessionCache SSLStaplingCache "
+      "AuthnCacheSOCache CacheSocache MDStoreDir DBDParams FcgidIPCDir "
+      "FcgidProcessTableFile WSGISocketPrefix",
+      DIR_SHARED, .word = 0 },
+    { "LDAPTrustedClientCert", DIR_SHARED, .word = 1 },
+    /* What else needs something: core.c, mod_access_compat.c, mod_mime.c,
+     * mod_authnz_ldap.c, mod_proxy.c, mod_ssl; what is not jailed: mod_wsgi */
+    { "HostnameLookups SSLUseStapling SSLOCSPEnable ProxyRequests", DIR_KNOWN,
+      .look = look_names },
+    { "Allow Deny", DIR_KNOWN, .look = look_clients },
+    { "AuthLDAPURL ProxyRemote", DIR_KNOWN, .look = look_backends },
+    { "AddHandler Options", DIR_KNOWN, .look = look_handler },
+    { "WSGIDaemonProcess", DIR_KNOWN, .look = look_daemon },
     /* The parent's alone: core.c, mpm_common.c, mod_log_*.c, mod_mime*.c,
      * mod_unixd.c, mod_ssl, mod_md, ... */
-    { "ChrootDir", DIR_KNOWN, 0, NULL, 0, NULL },
-    { NODE_ERROR, DIR_KNOWN, 0, NULL, 0, NULL },
-    { "CoreDumpDirectory", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "ErrorLog", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "CustomLog", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "TransferLog", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "GlobalLog", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "ForensicLog", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "PidFile", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "ScoreBoardFile", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "Mutex", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "TypesConfig", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "MimeMagicFile", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "AuthLDAPCharsetConfig", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "CacheFile", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "MMapFile", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "SSLCertificateFile", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "SSLCertificateKeyFile", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "SSLCertificateChainFile", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "SSLCACertificateFile", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "SSLCARevocationFile", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "SSLPassPhraseDialog", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "MDCertificateFile", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "MDCertificateKeyFile", DIR_KNOWN, 0, NULL, 0, NULL },
+    { "ErrorLog CustomLog TransferLog GlobalLog ForensicLog", DIR_KNOWN,
+      .look = look_pipe },
+    { "ChrootDir CoreDumpDirectory PidFile ScoreBoardFile Mutex "
+      "TypesConfig MimeMagicFile AuthLDAPCharsetConfig CacheFile MMapFile "
+      "SSLCertificateFile SSLCertificateKeyFile SSLCertificateChainFile "
+      "SSLCACertificateFile SSLCARevocationFile SSLPassPhraseDialog "
+      "MDCertificateFile MDCertificateKeyFile ScriptSock",
+      .kind = DIR_KNOWN },
     /* URLs, and names without a directory: core.c, mod_alias.c, mod_dir.c,
-     * mod_autoindex.c, mod_actions.c */
-    { "<Location", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "<LocationMatch", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "<VirtualHost", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "Redirect", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "RedirectMatch", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "RedirectPermanent", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "RedirectTemp", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "ErrorDocument", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "Action", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "Script", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "FallbackResource", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "DirectoryIndex", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "ServerPath", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "AddIcon", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "DefaultIcon", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "IndexStyleSheet", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "HeaderName", DIR_KNOWN, 0, NULL, 0, NULL },
-    { "ReadmeName", DIR_KNOWN, 0, NULL, 0, NULL },
-    { NULL, DIR_KNOWN, 0, NULL, 0, NULL }
+     * mod_autoindex.c, mod_actions.c, mod_rewrite.c, mod_proxy.c */
+    { "<Location <LocationMatch <VirtualHost Redirect RedirectMatch "
+      "RedirectPermanent RedirectTemp ErrorDocument Action Script "
+      "FallbackResource DirectoryIndex ServerPath AddIcon DefaultIcon "
+      "IndexStyleSheet HeaderName ReadmeName RewriteBase ProxyPassReverse",
+      .kind = DIR_KNOWN },
+    { .names = NULL }
 };
 
 /* The rows by name, in lower case. */
@@ -1786,12 +2181,14 @@ static apr_hash_t *rows_hash(apr_pool_t *p)
 {
     apr_hash_t *rows = apr_hash_make(p);
     const chroot_directive *row;
-    char *name;
+    char *names, *name;
 
-    for (row = directives; row->name != NULL; row++) {
-        name = apr_pstrdup(p, row->name);
-        ap_str_tolower(name);
-        apr_hash_set(rows, name, APR_HASH_KEY_STRING, row);
+    for (row = directives; row->names != NULL; row++) {
+        names = apr_pstrdup(p, row->names);
+        ap_str_tolower(names);
+        while ((name = apr_strtok(names, " ", &names)) != NULL) {
+            apr_hash_set(rows, name, APR_HASH_KEY_STRING, row);
+        }
     }
     return rows;
 }
@@ -1835,7 +2232,7 @@ static void node_scan(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
                                    node->directive, root->outer, root->outer));
         }
         else {
-            warn(p, node,
+            find(p, node, 1,
                  apr_psprintf(p,
                               "names \"%s\" and is not known to "
                               "ChrootFixRoot: children see \"/\"",
@@ -1855,7 +2252,7 @@ static int same_directory(apr_pool_t *p, const char *outer, const char *inner)
            && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-/* The command that makes the self-link for a spelling of the jail: a relative
+/* The commands that make the self-link for a spelling of the jail: a relative
  * link, one ".." less than the path has components. */
 static const char *self_link_cure(apr_pool_t *p, const char *outer)
 {
@@ -1864,51 +2261,87 @@ static const char *self_link_cure(apr_pool_t *p, const char *outer)
     for (c = strchr(outer + 1, '/'); c != NULL; c = strchr(c + 1, '/')) {
         up = up[1] == '\0' ? ".." : apr_pstrcat(p, "../", up, NULL);
     }
-    return apr_psprintf(p, "ln -s %s %s%s", up, gen.jail, outer);
+    return apr_psprintf(p, "mkdir -p %s && ln -s %s %s%s",
+                        path_parent(p, apr_pstrcat(p, gen.jail, outer, NULL)),
+                        up, gen.jail, outer);
 }
 
-/* Warns of a directive whose path children look for by the name that it has
- * outside, when the self-link does not make that valid. Of the types of maps
- * and caches only some are files (mod_rewrite.c, mod_socache_dbm.c). */
+/* The path in a word of a directive whose path has one name for both sides, or
+ * NULL. Of the types of maps and caches only some are files (mod_rewrite.c,
+ * mod_socache_dbm.c); DBDParams has NAME=VALUE. */
+static const char *shared_path(apr_pool_t *p, const ap_directive_t *node,
+                               const char *word)
+{
+    const char *path = strchr(word, ':');
+
+    if (strcasecmp(node->directive, "DBDParams") == 0) {
+        path = *word == '/' ? word : strstr(word, "=/");
+        return path != NULL ? apr_pstrmemdup(p, path + (*path == '='),
+                                             strcspn(path, ", "))
+                            : NULL;
+    }
+    if (path != NULL && strncmp(word, "txt:", 4) != 0
+        && strncmp(word, "rnd:", 4) != 0 && strncmp(word, "dbm", 3) != 0) {
+        return NULL;
+    }
+    word = path != NULL ? path + 1 : word;
+    return *word != '\0' ? ap_server_root_relative(p, word) : NULL;
+}
+
+/* Notes a directive whose path children look for by the name that it has
+ * outside, and warns when that is not valid inside. */
 static void node_share(apr_pool_t *p, const ap_directive_t *node,
                        const chroot_directive *row)
 {
     apr_array_header_t *words = node_words(p, node, 0, NULL);
-    const char *word = words->nelts > row->word
-                           ? APR_ARRAY_IDX(words, row->word, char *)
-                           : "";
-    const char *path = strchr(word, ':');
+    const char *path = words->nelts > row->word ? shared_path(
+                           p, node, APR_ARRAY_IDX(words, row->word, char *))
+                                                : NULL;
+    const char *inner, *dir;
+    chroot_path *note;
 
-    if (path != NULL && strncmp(word, "txt:", 4) != 0
-        && strncmp(word, "rnd:", 4) != 0 && strncmp(word, "dbm", 3) != 0) {
+    if (path == NULL) {
         return;
     }
-    path = ap_server_root_relative(p, path != NULL ? path + 1 : word);
-    if (*word == '\0' || path == NULL
-        || same_directory(p, gen.jail, gen.jail)) {
+    dir = path_parent(p, path);
+    inner = path_inner(p, path);
+    note = path_note(node, path, path, path);
+    note->inner = path;
+    note->bites = 0;
+    if (same_directory(p, dir, dir)) {
         return;
     }
-    warn(p, node,
-         apr_psprintf(
-             p,
-             "names \"%s\", which is used outside and "
-             "inside the jail by the same name; make it "
-             "valid there: mkdir -p %s && %s",
-             path,
-             ap_make_dirstr_parent(p, apr_pstrcat(p, gen.jail, gen.jail, NULL)),
-             self_link_cure(p, gen.jail)));
+    note->fate = FATE_OUTSIDE;
+    find(p, node, 1,
+         inner != NULL
+             ? apr_psprintf(p,
+                            "names \"%s\", which is used outside and inside "
+                            "the jail by the same name; make it valid there: "
+                            "%s",
+                            path, self_link_cure(p, gen.jail))
+             : apr_psprintf(p,
+                            "names \"%s\", which is used outside and inside "
+                            "the jail by the same name; write a path below %s "
+                            "and make it valid there: %s",
+                            path, gen.jail, self_link_cure(p, gen.jail)));
 }
 
-/* Checks, translates and scans one directive. */
+/* Looks at, checks, translates and scans one directive; with FixRoot off it
+ * is only looked at. */
 static void node_compile(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
                          const chroot_directive *row)
 {
     const char *error = NULL;
+    char **words = NULL;
 
-    if (row != NULL && row->check != NULL) {
-        error = row->check(
-            ptemp, node,
-            (char **)node_words(ptemp, node, row->raw, NULL)->elts);
+    if (row != NULL && (row->check != NULL || row->look != NULL)) {
+        words = (char **)node_words(ptemp, node, row->raw, NULL)->elts;
+    }
+    if (row != NULL && row->look != NULL) {
+        row->look(ptemp, node, words);
+    }
+    if (row != NULL && row->check != NULL && gen.fix_root) {
+        error = row->check(ptemp, node, words);
     }
     if (error != NULL) {
         node_fail(node,
@@ -1922,7 +2355,9 @@ static void node_compile(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
     if (row != NULL && row->kind == DIR_SHARED) {
         node_share(p, node, row);
     }
-    node_scan(p, ptemp, node, row);
+    if (gen.fix_root) {
+        node_scan(p, ptemp, node, row);
+    }
 }
 
 static int is_section(const ap_directive_t *node)
@@ -1981,27 +2416,46 @@ static void tree_translate(apr_pool_t *p, apr_pool_t *ptemp, apr_hash_t *rows,
     }
 }
 
-/* Inside the jail its own path must be absent, or the self-link: a relative
- * link that makes outer paths valid inside. Only then is it always clear which
- * of the two a path is. Returns an error text or NULL. */
-static const char *self_link_check(apr_pool_t *p, const char *outer)
+/* What stands at the jail's own path, by one of its spellings, in the jail:
+ * "absent", "correct" when it is the self-link, a relative link that makes
+ * outer paths valid inside, or what is wrong with it. */
+static const char *self_link_state(apr_pool_t *p, const char *outer)
 {
     const char *path = apr_pstrcat(p, gen.jail, outer, NULL);
     struct stat st;
     char target;
 
     if (lstat(path, &st) == -1) {
-        return NULL; /* absent */
+        return "absent";
     }
-    if (S_ISLNK(st.st_mode) && readlink(path, &target, 1) == 1 && target != '/'
-        && same_directory(p, gen.jail, outer)) {
+    if (!S_ISLNK(st.st_mode)) {
+        return "wrong, no link";
+    }
+    if (readlink(path, &target, 1) != 1 || target == '/') {
+        return "dangerous, an absolute link";
+    }
+    if (same_directory(p, gen.jail, outer)) {
+        return "correct";
+    }
+    return path_below(path_real(p, path), gen.jail) == NULL
+               ? "dangerous, a link that leads out of the jail"
+               : "wrong, a link to something else";
+}
+
+/* Only when it is one of the first two it is always clear which of the two a
+ * path is. Returns an error text or NULL. */
+static const char *self_link_check(apr_pool_t *p, const char *outer)
+{
+    const char *state = self_link_state(p, outer);
+
+    if (strcmp(state, "absent") == 0 || strcmp(state, "correct") == 0) {
         return NULL;
     }
     return apr_psprintf(p,
-                        "%s exists, so that paths could mean two things; "
-                        "remove it, or make it a relative link to the jail: "
-                        "%s",
-                        path, self_link_cure(p, outer));
+                        "%s%s exists and is %s, so that paths could mean two "
+                        "things; remove it, or make it a relative link to the "
+                        "jail: %s",
+                        gen.jail, outer, state, self_link_cure(p, outer));
 }
 
 /* Looks for a file by one of the names of AccessFileName that httpd would read
@@ -2047,11 +2501,24 @@ static const char *root_check(apr_pool_t *p, const chroot_root *root)
         && strcmp(path_real(p, root->outer), root->outer) != 0) {
         error = apr_psprintf(p,
                              "URLs are mapped through the symbolic link %s, "
-                             "which Options at %s:%d do not allow to follow",
+                             "which Options at %s:%d do not allow following",
                              root->outer, gen.no_links->filename,
                              gen.no_links->line_num);
     }
     return error;
+}
+
+/* Refuses a configuration because of what is in the jail; the report shows it
+ * all the same. */
+static void refuse(apr_pool_t *p, ap_directive_t *node, const char *text)
+{
+    if (gen.dump) {
+        find(p, node, 1,
+             apr_psprintf(p, "lets the server refuse to start: %s", text));
+    }
+    else {
+        node_fail(node, text);
+    }
 }
 
 /* Compiles the configuration for children that see the jail only. */
@@ -2066,10 +2533,18 @@ static void compile_tree(apr_pool_t *p, apr_pool_t *ptemp)
     gen.access_names = apr_array_make(ptemp, 2, sizeof(const char *));
     APR_ARRAY_PUSH(gen.access_names, const char *) = ".htaccess";
     gen.overrides = apr_pcalloc(ptemp, PATH_MAX);
+    if (ap_find_linked_module("mod_php.c") != NULL) {
+        need(ptemp, gen.node, TZDIR, X_OK, 1,
+             apr_psprintf(ptemp, "mkdir -p %s%s && cp -R %s/. %s%s", gen.jail,
+                          TZDIR, TZDIR, gen.jail, TZDIR));
+    }
     tree_map(ptemp, rows, ap_conftree);
     roots_below_targets();
     section_around(ptemp, ap_conftree, 0);
     tree_translate(p, ptemp, rows, ap_conftree);
+    if (!gen.fix_root) {
+        return;
+    }
     for (i = 0; i < gen.roots->nelts && error == NULL; i++) {
         error = root_check(p, &APR_ARRAY_IDX(gen.roots, i, chroot_root));
     }
@@ -2078,8 +2553,8 @@ static void compile_tree(apr_pool_t *p, apr_pool_t *ptemp)
         error = apr_psprintf(p, "%s exists; remove it", path);
     }
     if (error != NULL) {
-        node_fail(gen.node,
-                  apr_psprintf(p, "ChrootDir \"%s\": %s", gen.jail, error));
+        refuse(p, gen.node,
+               apr_psprintf(p, "ChrootDir \"%s\": %s", gen.jail, error));
     }
 }
 
@@ -2090,7 +2565,7 @@ static void tree_expose(apr_pool_t *p, apr_hash_t *rows, ap_directive_t *node)
 {
     const chroot_directive *row;
     apr_array_header_t *words;
-    const char *path;
+    const char *path, *rest;
     int i;
 
     for (; node != NULL; node = node->next) {
@@ -2101,18 +2576,18 @@ static void tree_expose(apr_pool_t *p, apr_hash_t *rows, ap_directive_t *node)
         }
         words = node_words(p, node, row->raw, NULL);
         for (i = 0; i < words->nelts; i++) {
-            path = mapping_path(p, row, words, i);
+            path = mapping_path(p, row, words, i, &rest);
             if (path == NULL || path_below(gen.jail, path) == NULL
                 || (row->raw && !first_exists(p, gen.jail, path))) {
                 continue;
             }
-            node_fail(node, apr_psprintf(p,
-                                         "%s %s: the link %s%s, which leads "
-                                         "to the jail itself, would have a "
-                                         "URL; remove it, or set "
-                                         "ChrootFixRoot On",
-                                         node->directive, node->args, gen.jail,
-                                         gen.jail));
+            refuse(p, node,
+                   apr_psprintf(p,
+                                "%s %s: the link %s%s, which leads to the "
+                                "jail itself, would have a URL; remove it, or "
+                                "set ChrootFixRoot On",
+                                node->directive, node->args, gen.jail,
+                                gen.jail));
             break;
         }
     }
@@ -2138,26 +2613,21 @@ static void compile_cgid(apr_pool_t *p)
         return;
     }
     gen.cgid_deaf = 1;
-    warn(
-        p, word != NULL ? node : gen.node,
+    find(
+        p, word != NULL ? node : gen.node, 1,
         apr_psprintf(
             p,
             "children cannot reach mod_cgid's socket %s, its requests are "
             "answered with 503: write \"ScriptSock %s/run/cgisock\" and make it "
-            "valid inside, mkdir -p %s/run %s && %s; or use mod_cgi",
-            path, gen.jail, gen.jail,
-            ap_make_dirstr_parent(p, apr_pstrcat(p, gen.jail, gen.jail, NULL)),
-            self_link_cure(p, gen.jail)));
+            "valid inside, mkdir -p %s/run && %s; or use mod_cgi",
+            path, gen.jail, gen.jail, self_link_cure(p, gen.jail)));
 }
 
 /* The generation ends with its configuration. */
 static apr_status_t generation_end(void *unused)
 {
     gen.configured = 0;
-    if (gen.fd != -1) {
-        close(gen.fd);
-        gen.fd = -1;
-    }
+    fd_close(&gen.fd);
     return APR_SUCCESS;
 }
 
@@ -2170,15 +2640,21 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
     gen.fd = gen.tasks = -1;
     apr_pool_cleanup_register(pconf, NULL, generation_end,
                               apr_pool_cleanup_null);
+    gen.dump = ap_exists_config_define("DUMP_CHROOT");
     compile_jail(pconf);
     compile_fix_root(pconf);
     if (gen.jail == NULL) {
         return OK;
     }
-    if (gen.fix_root) {
+    if (is_final_pass()) {
+        gen.paths = apr_array_make(ptemp, 64, sizeof(chroot_path));
+        gen.needs = apr_hash_make(ptemp);
+    }
+    if (gen.fix_root || gen.paths != NULL) {
         compile_tree(pconf, ptemp);
     }
-    else if (gen.jail[1] != '\0' && same_directory(ptemp, gen.jail, gen.jail)) {
+    if (!gen.fix_root && gen.jail[1] != '\0'
+        && same_directory(ptemp, gen.jail, gen.jail)) {
         tree_expose(pconf, rows_hash(ptemp), ap_conftree);
     }
     compile_cgid(pconf);
@@ -2227,15 +2703,6 @@ static int dir_is_inside(int fd, const char *name)
     }
     errno = below.st_ino != 0 && (rv == ENOENT || rv == ESRCH) ? EIO : rv;
     return answer;
-}
-
-/* Closes a descriptor of this process, once. */
-static void fd_close(int *fd)
-{
-    if (*fd != -1) {
-        close(*fd);
-        *fd = -1;
-    }
 }
 
 /* This process must not serve: it waits and goes, without running anybody's
@@ -2643,14 +3110,14 @@ static void inspect_path(apr_pool_t *p)
             continue;
         }
         if (*end == '\0' && user_may_write(&st)) {
-            warn_of_file(p, path, &st,
-                         "is the jail, and User or Group may "
-                         "write to it");
+            find_file(p, path, &st,
+                      "is the jail, and User or Group may "
+                      "write to it");
         }
         else if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH))) {
-            warn_of_file(p, path, &st,
-                         "should be writable by root alone: "
-                         "others could replace the jail");
+            find_file(p, path, &st,
+                      "should be writable by root alone: "
+                      "others could replace the jail");
         }
     } while (*end != '\0');
 }
@@ -2672,20 +3139,20 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
             continue;
         }
         if (S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode)) {
-            warn_of_file(p, name, &st, "is a device node in the jail");
+            find_file(p, name, &st, "is a device node in the jail");
         }
         else if (S_ISREG(st.st_mode) && (st.st_mode & (S_ISUID | S_ISGID))) {
-            warn_of_file(p, name, &st,
-                         "is set-user-id or set-group-id in the "
-                         "jail");
+            find_file(p, name, &st,
+                      "is set-user-id or set-group-id in the "
+                      "jail");
         }
         else if (S_ISDIR(st.st_mode) && st.st_dev != gen.dev
                  && lstat(apr_pstrcat(p, name, "/self/root", NULL), &self)
                         == 0) {
-            warn_of_file(p, name, &st,
-                         "is a mounted proc file system in the "
-                         "jail: it shows other processes, and leads to their "
-                         "directories");
+            find_file(p, name, &st,
+                      "is a mounted proc file system in the "
+                      "jail: it shows other processes, and leads to their "
+                      "directories");
         }
         else if (S_ISDIR(st.st_mode) && depth > 1) {
             inspect_inside(p, name, depth - 1, left);
@@ -2800,9 +3267,17 @@ static const char *zone_for_children(apr_pool_t *p)
     return zone_rule(p, zone);
 }
 
+/* Loads a library for good; its name is added to those that are loaded. */
+static void preload_library(apr_array_header_t *loaded, const char *name)
+{
+    if (dlopen(name, RTLD_NOW | RTLD_NODELETE) != NULL) {
+        APR_ARRAY_PUSH(loaded, const char *) = apr_pstrdup(loaded->pool, name);
+    }
+}
+
 /* The name service modules of the line for hosts: glibc would load them at
  * the first look-up. nsswitch.conf(5). */
-static void preload_name_services(void)
+static void preload_name_services(apr_array_header_t *loaded)
 {
     char line[1024], library[128];
     char *word, *next;
@@ -2818,7 +3293,7 @@ static void preload_name_services(void)
         for (word = apr_strtok(line + 6, " \t\n", &next); word != NULL;
              word = apr_strtok(NULL, " \t\n", &next)) {
             apr_snprintf(library, sizeof(library), "libnss_%s.so.2", word);
-            (void)dlopen(library, RTLD_NOW | RTLD_NODELETE);
+            preload_library(loaded, library);
         }
     }
     (void)fclose(file);
@@ -2826,20 +3301,26 @@ static void preload_name_services(void)
 
 /* Loads what glibc and APR would load at first use, when it is out of reach:
  * libgcc_s for pthread_exit(3), name services, the drivers of apr_dbm. What is
- * not installed outside is missed by nobody. */
-static void preload(apr_pool_t *p)
+ * not installed outside is missed by nobody. Returns the names. */
+static apr_array_header_t *preload(apr_pool_t *p)
 {
     static const char *const dbm[] = { "db", "gdbm", "ndbm" };
+    apr_array_header_t *loaded = apr_array_make(p, 8, sizeof(const char *));
     const char *used1, *used2;
     size_t i;
 
 #ifdef __GLIBC__
-    (void)dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_NODELETE);
-    preload_name_services();
+    preload_library(loaded, "libgcc_s.so.1");
+    preload_name_services(loaded);
 #endif
     for (i = 0; i < sizeof(dbm) / sizeof(dbm[0]); i++) {
-        (void)apr_dbm_get_usednames_ex(p, dbm[i], "/", &used1, &used2);
+        if (apr_dbm_get_usednames_ex(p, dbm[i], "/", &used1, &used2)
+            == APR_SUCCESS) {
+            APR_ARRAY_PUSH(loaded, const char *) = apr_pstrcat(p, "apr_dbm_",
+                                                               dbm[i], NULL);
+        }
     }
+    return loaded;
 }
 
 /* Whether the server may confine anybody at all; says why not. A server with
@@ -2953,7 +3434,7 @@ static int chroot_open_logs(apr_pool_t *pconf, apr_pool_t *plog,
         return OK; /* post_config refuses, in the error log */
     }
     gen.zone = zone_for_children(pconf);
-    preload(ptemp);
+    (void)preload(ptemp);
     return OK;
 }
 
@@ -2981,9 +3462,48 @@ static int enter(server_rec *s)
     return verify(s);
 }
 
+/* What becomes of a path for this process, when it sees the jail as root, which
+ * is "" from inside. */
+static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path,
+                             const char *root)
+{
+    const char *name;
+    struct stat st;
+    int mode = path->mode;
+
+    if (path->fate != FATE_UNKNOWN || path->inner == NULL) {
+        return path->fate != FATE_UNKNOWN ? path->fate : FATE_OUTSIDE;
+    }
+    name = apr_pstrcat(p, root, path->inner, NULL);
+    if (stat(name, &st) == -1) {
+        if (errno == EACCES) {
+            return FATE_UNREADABLE;
+        }
+        return gen.fix_root && path->outer != NULL
+                       && path_inside(p, path->outer) == NULL
+                   ? FATE_OUTSIDE
+                   : FATE_MISSING;
+    }
+    if (mode == 0) {
+        mode = S_ISDIR(st.st_mode) ? X_OK : S_ISSOCK(st.st_mode) ? W_OK : R_OK;
+    }
+    return access(name, mode) == 0 ? FATE_INSIDE : FATE_UNREADABLE;
+}
+
+/* Looks at all paths and hands what has become of them to the parent. */
+static void look(apr_pool_t *p, chroot_fate *fates)
+{
+    int i;
+
+    for (i = 0; fates != NULL && i < gen.paths->nelts; i++) {
+        fates[i] = path_fate(p, &APR_ARRAY_IDX(gen.paths, i, chroot_path), "");
+    }
+}
+
 /* A forked child does what an MPM child will do, the hooks of all modules
- * included, and serves nobody. */
-static chroot_probe probe(apr_pool_t *p, server_rec *s)
+ * included, and serves nobody. What it sees of the configuration's paths goes
+ * to fates, which is shared with the parent. */
+static chroot_probe probe(apr_pool_t *p, server_rec *s, chroot_fate *fates)
 {
     int status = 0;
     pid_t pid = fork();
@@ -2993,6 +3513,7 @@ static chroot_probe probe(apr_pool_t *p, server_rec *s)
         if (ap_run_drop_privileges(p, s) != OK || !enter(s)) {
             _exit(PROBE_FAILED);
         }
+        look(p, fates);
         _exit(PROBE_OK);
     }
     while (pid != -1 && waitpid(pid, &status, 0) == -1) {
@@ -3015,19 +3536,55 @@ static chroot_probe probe(apr_pool_t *p, server_rec *s)
     return WEXITSTATUS(status);
 }
 
+/* Memory for the fates of all paths that is shared with a probe, or NULL. */
+static chroot_fate *fates_map(server_rec *s)
+{
+    chroot_fate *fates;
+    int rv;
+
+    if (gen.paths == NULL || gen.paths->nelts == 0) {
+        return NULL;
+    }
+    fates = mmap(NULL, gen.paths->nelts * sizeof(*fates),
+                 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (fates == MAP_FAILED) {
+        rv = errno;
+        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
+                     "the paths of the configuration are not looked at");
+        return NULL;
+    }
+    return fates;
+}
+
+/* Takes over what a probe has seen. */
+static void fates_unmap(chroot_fate *fates)
+{
+    int i;
+
+    if (fates == NULL) {
+        return;
+    }
+    for (i = 0; i < gen.paths->nelts; i++) {
+        APR_ARRAY_IDX(gen.paths, i, chroot_path).fate = fates[i];
+    }
+    (void)munmap(fates, gen.paths->nelts * sizeof(*fates));
+}
+
 /* Decides once per generation how its children enter the jail, late where
  * that is possible. Whether they can. */
 static int probe_entry(apr_pool_t *p, server_rec *s)
 {
+    chroot_fate *fates = fates_map(s);
     chroot_probe answer;
 
     /* threads are verified, and the door found, through /proc */
     gen.late = CHROOT_LATE && gen.door != gen.jail;
-    answer = probe(p, s);
+    answer = probe(p, s, fates);
     if (answer == PROBE_NO_JAILER) {
         gen.late = 0;
-        answer = probe(p, s);
+        answer = probe(p, s, fates);
     }
+    fates_unmap(fates);
     if (answer != PROBE_OK) {
         ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
                      "children cannot be locked into the jail %s, see above; "
@@ -3039,6 +3596,89 @@ static int probe_entry(apr_pool_t *p, server_rec *s)
         return 0;
     }
     return 1;
+}
+
+/* What there is to say about the paths that the configuration names, when it
+ * is known what becomes of them. */
+static void find_in_paths(apr_pool_t *p)
+{
+    apr_hash_t *said = apr_hash_make(p);
+    const chroot_path *path = (chroot_path *)gen.paths->elts;
+    const char *text, *inner;
+    struct stat st;
+    int i;
+
+    for (i = 0; i < gen.paths->nelts; i++, path++) {
+        text = apr_pstrcat(p, path->name, " ", path->written, NULL);
+        if (path->fate == FATE_INSIDE || path->fate == FATE_UNKNOWN
+            || apr_hash_get(said, text, APR_HASH_KEY_STRING) != NULL) {
+            continue;
+        }
+        apr_hash_set(said, text, APR_HASH_KEY_STRING, text);
+        inner = path->outer != NULL ? path_inside(p, path->outer) : NULL;
+        if (path->cure != NULL) {
+            text = apr_psprintf(p, "needs %s in the jail, for User: %s",
+                                path->inner, path->cure);
+        }
+        else if (!path->bites || path->outer == NULL
+                 || (path->fate != FATE_UNREADABLE
+                     && stat(path->outer, &st) == -1)) {
+            continue; /* as without a jail */
+        }
+        else if (path->fate == FATE_UNREADABLE) {
+            text = apr_psprintf(p, "names \"%s\", which User %s may not use",
+                                path->written, ap_unixd_config.user_name);
+        }
+        else if (!gen.fix_root && inner != NULL) {
+            text = apr_psprintf(p,
+                                "names \"%s\", which children look for in the "
+                                "jail; write \"%s\", or set ChrootFixRoot On",
+                                path->written, inner);
+        }
+        else if (inner != NULL) {
+            text = apr_psprintf(p,
+                                "names \"%s\", which children do not find: a "
+                                "symbolic link leads out of the jail %s",
+                                path->written, gen.jail);
+        }
+        else if (path->inner == NULL
+                 || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
+            text = apr_psprintf(p,
+                                "names \"%s\", which is not in the jail; bring "
+                                "it below %s and name it there",
+                                path->written, gen.jail);
+        }
+        else {
+            inner = path_parent(p, path->inner);
+            text = apr_psprintf(p,
+                                "names \"%s\", which is not in the jail: "
+                                "mkdir -p %s%s && cp -a %s %s%s",
+                                path->written, gen.jail, inner, path->outer,
+                                gen.jail, inner);
+        }
+        find(p, path->node, path->bites, text);
+    }
+}
+
+/* Looks at what the compiler could not know yet. */
+static void find_all(apr_pool_t *p)
+{
+    int left = INSPECT_ENTRIES;
+
+    find_in_paths(p);
+    if (ap_find_linked_module("mod_fcgid.c") != NULL
+        && ap_unixd_config.suexec_enabled) {
+        find(p, NULL, 1,
+             "mod_fcgid's manager keeps the right to become root, and is not "
+             "jailed, because of suexec; write \"Suexec Off\"");
+    }
+    if (ap_find_linked_module("mod_passenger.c") != NULL) {
+        find(p, NULL, 1, "mod_passenger's daemons are not jailed");
+    }
+    inspect_path(p);
+    if (gen.jail[1] != '\0' && gen.fd != -1) {
+        inspect_inside(p, gen.jail, INSPECT_DEPTH, &left);
+    }
 }
 
 /* What the compiler knew of a section, or NULL when it never saw it. */
@@ -3154,8 +3794,6 @@ static int servers_order(apr_pool_t *p, apr_pool_t *ptemp, server_rec *servers)
 static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                               apr_pool_t *ptemp, server_rec *s)
 {
-    int left = INSPECT_ENTRIES;
-
     if (gen.jail == NULL) {
         return OK;
     }
@@ -3165,12 +3803,9 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (gen.fix_root && !servers_order(pconf, ptemp, s)) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
-        inspect_path(pconf);
-        if (gen.jail[1] != '\0') {
-            inspect_inside(pconf, gen.jail, INSPECT_DEPTH, &left);
-        }
-        warnings_say(s);
+    if (is_final_pass()) {
+        find_all(ptemp);
+        findings_warn(s);
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "mod_chroot " CHROOT_VERSION ": children are locked into "
                      "%s (%s chroot, ChrootFixRoot %s)",
@@ -3215,10 +3850,22 @@ static void chroot_child_status_last(server_rec *s, pid_t pid,
     gen.configured = gen.jail != NULL;
 }
 
+/* Whether this is the handler of a signal that ends a child. */
+static int is_told_to_end(void)
+{
+    sigset_t blocked;
+
+    return sigprocmask(SIG_BLOCK, NULL, &blocked) == 0
+           && (sigismember(&blocked, SIGTERM) || sigismember(&blocked, SIGHUP));
+}
+
 /* An MPM child whose pool goes before it was through with drop_privileges:
  * somebody has failed, and the MPM would end the server. */
 static apr_status_t child_lost(void *s)
 {
+    if (is_told_to_end()) {
+        return APR_SUCCESS;
+    }
     ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
                  "a child could not drop its privileges for the jail %s",
                  gen.jail);
@@ -3509,21 +4156,163 @@ static int chroot_handler(request_rec *r)
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
-/* Parent, -t, anybody: what start would warn of, and for DUMP_RUN_CFG a line
- * beside mod_unixd's. */
+/* mod_status's page, or with ?auto its lines: which jail this is. */
+static int chroot_status(request_rec *r, int flags)
+{
+    if (gen.jail != NULL) {
+        ap_rprintf(r,
+                   flags & AP_STATUS_SHORT
+                       ? "ChrootDir: %s (%s chroot, ChrootFixRoot %s)\n"
+                       : "<hr />\n<p>ChrootDir: %s (%s chroot, "
+                         "ChrootFixRoot %s)</p>\n",
+                   ap_escape_html(r->pool, gen.jail),
+                   gen.late ? "late" : "early", gen.fix_root ? "On" : "Off");
+    }
+    return OK;
+}
+
+/* Sorts paths by where they stand in the configuration. */
+static int paths_sorter(const void *a, const void *b)
+{
+    const chroot_path *one = a, *other = b;
+    int order = strcmp(one->node->filename, other->node->filename);
+
+    if (order == 0) {
+        order = one->node->line_num - other->node->line_num;
+    }
+    return order != 0 ? order : strcmp(one->written, other->written);
+}
+
+/* What a column of the report says of a path; one with blanks is quoted. */
+static const char *column(apr_pool_t *p, const chroot_path *path, int n)
+{
+    static const char *const fates[] = { "unknown", "inside", "outside",
+                                         "missing", "not readable by User" };
+    const char *text = path->written;
+
+    switch (n) {
+    case 0:
+        return path->name[0] == '<' ? apr_pstrcat(p, path->name, ">", NULL)
+                                    : path->name;
+    case 1:
+        break;
+    case 2:
+        text = path->inner == NULL
+                   ? "-"
+                   : apr_pstrcat(p, path->inner,
+                                 path->rest[0] == '\0'
+                                         || path->inner[strlen(path->inner) - 1]
+                                                == '/'
+                                     ? ""
+                                     : "/",
+                                 path->rest, NULL);
+        break;
+    case 3:
+        return fates[path->fate];
+    default:
+        return apr_psprintf(p, "%s:%d", path->node->filename,
+                            path->node->line_num);
+    }
+    return strpbrk(text, " \t") != NULL ? apr_pstrcat(p, "\"", text, "\"", NULL)
+                                        : text;
+}
+
+/* One line for each path of the configuration, in columns. */
+static void report_paths(apr_pool_t *p, apr_file_t *out)
+{
+    static const char *const titles[] = { "Directive", "Path", "For children",
+                                          "Fate", "Where" };
+    const chroot_path *paths = (chroot_path *)gen.paths->elts;
+    int width[5], i, n, length;
+
+    for (n = 0; n < 5; n++) {
+        width[n] = (int)strlen(titles[n]);
+        for (i = 0; i < gen.paths->nelts; i++) {
+            length = (int)strlen(column(p, &paths[i], n));
+            if (paths[i].cure == NULL && length > width[n]
+                && length <= REPORT_COLUMN) {
+                width[n] = length;
+            }
+        }
+    }
+    for (i = -1; i < gen.paths->nelts; i++) {
+        if (i >= 0 && paths[i].cure != NULL) {
+            continue;
+        }
+        for (n = 0; n < 5; n++) {
+            apr_file_printf(out, "%-*s%s", n < 4 ? width[n] : 0,
+                            i < 0 ? titles[n] : column(p, &paths[i], n),
+                            n < 4 ? "  " : "\n");
+        }
+    }
+}
+
+/* The report: what is in force, what becomes of the configuration's paths, and
+ * all findings, a line each. */
+static void report(apr_pool_t *p, apr_file_t *out, int entered)
+{
+    const chroot_finding *finding = (chroot_finding *)gen.findings->elts;
+    const char *zone = gen.zone != NULL ? gen.zone : getenv("TZ");
+    int bites, i;
+
+    qsort(gen.paths->elts, gen.paths->nelts, sizeof(chroot_path), paths_sorter);
+    apr_file_printf(out, "ChrootDir: %s (%s at %s:%d)\n", gen.jail, gen.written,
+                    gen.node->filename, gen.node->line_num);
+    apr_file_printf(out, "ChrootFixRoot: %s\n", gen.fix_root ? "On" : "Off");
+    apr_file_printf(out, "Chroot: %s\n",
+                    !entered   ? geteuid() == 0 ? "not possible, see above"
+                                                : "only root can try"
+                    : gen.late ? "late"
+                               : "early");
+    apr_file_printf(out, "Preloaded: %s\n",
+                    apr_array_pstrcat(p, preload(p), ' '));
+    apr_file_printf(out, "Time zone: %s\n", zone != NULL ? zone : "UTC");
+    apr_file_printf(out, "Self-link: %s; to make it: %s\n",
+                    self_link_state(p, gen.jail), self_link_cure(p, gen.jail));
+    apr_file_puts("\n", out);
+    report_paths(p, out);
+    apr_file_puts("\n", out);
+    for (bites = 1; bites >= 0; bites--) {
+        for (i = 0; i < gen.findings->nelts; i++) {
+            if (finding[i].bites == bites) {
+                apr_file_printf(out, "%s: %s\n", bites ? "warning" : "note",
+                                finding[i].text);
+            }
+        }
+    }
+}
+
+/* Parent, -t, anybody: what start would warn of; for DUMP_RUN_CFG a line
+ * beside mod_unixd's, for DUMP_CHROOT the report. */
 static void chroot_test_config(apr_pool_t *p, server_rec *s)
 {
     apr_file_t *out = NULL;
+    int entered, i;
 
+    (void)apr_file_open_stdout(&out, p);
     if (gen.jail == NULL) {
+        if (out != NULL && gen.dump) {
+            apr_file_puts("ChrootDir: none\n", out);
+        }
         return;
     }
-    inspect_path(p);
-    warnings_say(s);
-    if (ap_exists_config_define("DUMP_RUN_CFG")
-        && apr_file_open_stdout(&out, p) == APR_SUCCESS) {
+    gen.zone = zone_for_children(p);
+    entered = geteuid() == 0 && may_confine(s) && jail_open(p, s) == 0
+              && probe_entry(p, s);
+    for (i = 0; !entered && i < gen.paths->nelts; i++) {
+        APR_ARRAY_IDX(gen.paths, i, chroot_path).fate = path_fate(
+            p, &APR_ARRAY_IDX(gen.paths, i, chroot_path), gen.jail);
+    }
+    find_all(p);
+    if (out != NULL && ap_exists_config_define("DUMP_RUN_CFG")) {
         apr_file_printf(out, "ChrootFixRoot: %s\n",
                         gen.fix_root ? "On" : "Off");
+    }
+    if (out != NULL && gen.dump) {
+        report(p, out, entered);
+    }
+    else {
+        findings_warn(s);
     }
 }
 
@@ -3615,6 +4404,8 @@ static void chroot_register_hooks(apr_pool_t *p)
                            APR_HOOK_REALLY_LAST);
     ap_hook_test_config(chroot_test_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(chroot_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    APR_OPTIONAL_HOOK(ap, status_hook, chroot_status, NULL, NULL,
+                      APR_HOOK_MIDDLE);
     ap_hook_map_to_storage(chroot_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_map_to_storage(chroot_map_outside, NULL, NULL,
                            APR_HOOK_REALLY_LAST - 1);

@@ -146,7 +146,8 @@ static void roots_set(const char *outer, const char *inner)
 {
     gen.jail = outer;
     gen.roots = apr_array_make(pool, 4, sizeof(chroot_root));
-    gen.warnings = apr_array_make(pool, 4, sizeof(const char *));
+    gen.findings = apr_array_make(pool, 4, sizeof(chroot_finding));
+    gen.fix_root = 1;
     gen.targets = apr_array_make(pool, 4, sizeof(const char *));
     gen.access_names = apr_array_make(pool, 4, sizeof(const char *));
     root_add(outer, inner);
@@ -567,6 +568,7 @@ static void try_node(void)
     const chroot_directive *row;
     ap_directive_t *node;
     char *args = random_args();
+    const char *name;
 
     roots_set(JAIL, "/");
     do {
@@ -579,19 +581,20 @@ static void try_node(void)
         args++;
     }
     current = args;
-    node = node_of(row->name, args);
+    name = apr_pstrmemdup(pool, row->names, strcspn(row->names, " "));
+    node = node_of(name, args);
     interesting += *args != '\0';
     node_map(pool, node, row);
     section_compile(pool, pool, node_of("<Directory", args));
     section_compile(pool, pool, node_of("<DirectoryMatch", args));
     node_scan(pool, pool, node_of("Unknown", args), NULL);
     node_translate(pool, pool, node, row);
-    if (row->translate != outer_path && strcmp(row->name, "UserDir") != 0
+    if (row->translate != outer_path && strcmp(name, "UserDir") != 0
         && strcmp(node->args, args) != 0) { /* those two move what is outside */
-        fail("%s %s became %s", row->name, show(args), show(node->args));
+        fail("%s %s became %s", name, show(args), show(node->args));
     }
     node_translate(pool, pool,
-                   node_of(row->name, apr_pstrcat(pool, args, JAIL, args, NULL)),
+                   node_of(name, apr_pstrcat(pool, args, JAIL, args, NULL)),
                    row);
 }
 
@@ -673,12 +676,7 @@ static int differ(apr_array_header_t *a, apr_array_header_t *b, int n)
 
 static const chroot_directive *row_of(const char *name)
 {
-    const chroot_directive *row = directives;
-
-    while (strcmp(row->name, name) != 0) {
-        row++;
-    }
-    return row;
+    return node_row(rows_hash(pool), node_of(name, ""));
 }
 
 /* The words around a translated one. */

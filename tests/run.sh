@@ -10,9 +10,9 @@ set -eu
 packages="
     apache2 apache2-dev apache2-suexec-pristine
     libapache2-mod-fcgid libapache2-mod-perl2 libapache2-mod-php8.2
-    autoconf automake clang gcc git libc6-dev libclang-rt-14-dev make
-    busybox-static ca-certificates curl libcap2-bin procps python3-hypothesis
-    python3-pytest strace tzdata valgrind
+    autoconf automake clang gcc git libc6-dev libclang-rt-14-dev lintian make
+    build-essential busybox-static ca-certificates curl libcap2-bin procps python3-hypothesis
+    openssl python3-pytest rpm strace tzdata valgrind
 "
 
 fail() { printf 'run.sh: %s\n' "$*" >&2; exit 1; }

@@ -238,7 +238,7 @@ def test_cgids_daemon_is_jailed_in_an_empty_jail(jailed, mpm, variant):
 def test_fcgids_process_manager_is_jailed_and_again_after_a_respawn(
         jailed, mpm, variant, group_file):
     server = jailed(FCGID, modules=["fcgid"], binds=[group_file])
-    server.allow_log("fcgid.*(died|exit)")
+    server.allow_log("fcgid.*(died|exit)|chroot:warn.*Fcgid")
     daemon = None
     for _ in range(2):
         daemon = the_daemon(server, daemon)

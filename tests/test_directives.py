@@ -7,6 +7,9 @@ import pytest
 import procfs
 from harness import Dir, File, Link, run_ok
 
+# With ChrootFixRoot Off children do not find a DocumentRoot of the outside
+OUTER_ROOT = r"chroot:warn\].*DocumentRoot at .* names"
+
 PLACES = {
     "../here/.keep": "", "../a b/.keep": "", "../nonesuch/.keep": "",
     "../document_root2/.keep": "", '../say "hi"/.keep': "",
@@ -75,7 +78,9 @@ def test_a_define_works_in_the_path(httpd, define):
 @pytest.mark.parametrize("keyword", ["DOCUMENT_ROOT", "Document_Root"])
 def test_document_root_is_the_final_one_of_the_main_server(
         httpd, config, keyword):
-    httpd(config.format(keyword)).start().assert_jailed()
+    server = httpd(config.format(keyword))
+    server.allow_log(OUTER_ROOT)
+    server.start().assert_jailed()
 
 
 @pytest.mark.parametrize("keyword", ["SERVER_ROOT", "server_root",
@@ -116,8 +121,9 @@ def test_without_chrootdir_nothing_is_jailed(httpd, variant):
 ])
 def test_the_last_chrootdir_wins(httpd, lines, place):
     config = "".join(f"ChrootDir {line}\n" for line in lines)
-    server = httpd(config + "DocumentRoot ${JAIL}", files=PLACES).start()
-    server.assert_jailed(server.root / place)
+    server = httpd(config + "DocumentRoot ${JAIL}", files=PLACES)
+    server.allow_log(OUTER_ROOT)
+    server.start().assert_jailed(server.root / place)
 
 
 def test_the_last_chrootfixroot_wins(httpd):
@@ -299,7 +305,9 @@ def test_a_second_chrootdir_never_gets_in_the_way(
     unixd = ("test_unixd", builds.module("test_unixd"))
     modules = [unixd, "chroot"] if order == "before" else ["chroot", unixd]
     server = httpd(f"ChrootDir {written}\nDocumentRoot ${{JAIL}}",
-                   modules=modules).start()
+                   modules=modules)
+    server.allow_log(OUTER_ROOT)
+    server.start()
     place = {"none": "/", "SERVER_ROOT": server.root}
     server.assert_jailed(place.get(written, server.jail))
     server.graceful()

@@ -449,6 +449,7 @@ def test_with_fix_root_off_nothing_is_translated(httpd):
                    files={**INNER, "notes/a.txt": "a", "srv/auth/x.txt": "x",
                           "etc/users": users()})
     server.allow_log(r":error\] .*client")
+    server.expect_log('Alias at .*/jail/notes", .* write "/notes"')
     server.start()
     answers = {path: server.get(path).status for path in (
         "/", "/n/a.txt", "/o/a.txt", "/p/x.txt", "/r", "/auth/x.txt")}
@@ -730,7 +731,7 @@ def test_with_the_cure_of_the_warning_cgid_works(httpd, builds, variant, mpm):
                                  mode=0o755)})
     server.allow_log("chroot:warn.*ScriptSock|mod_cgid")
     said = server.configtest()[1]
-    cure = re.search(r'write "(ScriptSock [^"]+)".* (mkdir -p .*?); or', said)
+    cure = re.search(r'write "(ScriptSock [^"]+)".*? (mkdir -p .*?); or', said)
     assert cure, said
     run_ok(["sh", "-ec", cure[2]])
     server.config += cure[1] + "\n"

@@ -131,7 +131,7 @@ def test_a_child_has_no_descriptor_more_than_without_the_module(
     server.stop()
 
     server.so = so
-    server.config += "\nChrootDir ${JAIL}"
+    server.config += "\nChrootDir ${JAIL}\nChrootFixRoot On"
     assert kinds(server.start()) == before
     server.graceful()
     server.graceful()

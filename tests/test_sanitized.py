@@ -141,6 +141,9 @@ def test_no_configuration_line_crashes_the_parser(httpd, asan_so):
 
 # ------------------------------------------------------------- real servers
 
+REFUSALS = (r"File name too long|AH00036|AH00127|AH01630|AH10244|"
+            r"AliasMatch at .* names \"/etc/")
+
 SITE = """\
 ChrootDir ${JAIL}
 ChrootFixRoot On
@@ -176,7 +179,7 @@ def test_a_server_is_clean_under_address_sanitizer(httpd, mpm, asan_so):
     server = httpd(SITE, variant=None, files=FILES, modules=["rewrite"],
                    env=asan_env())
     server.so = asan_so
-    server.allow_log("File name too long|AH00036|AH00127|AH01630|AH10244")
+    server.allow_log(REFUSALS)
     server.start()
     use(server)
     server.graceful()
@@ -189,7 +192,7 @@ def test_an_early_server_is_clean_under_address_sanitizer(
     server = httpd(SITE, variant=None, files=FILES, modules=["rewrite"],
                    env=asan_env())
     server.so = asan_early_so
-    server.allow_log("File name too long|AH00036|AH00127|AH01630|AH10244")
+    server.allow_log(REFUSALS)
     server.start()
     use(server)
 
@@ -201,7 +204,7 @@ def test_the_early_build_is_clean_under_valgrind(httpd, builds, mpm):
     server.wrapper = ["valgrind", "-q", "--error-exitcode=99",
                       "--leak-check=no"]
     server.patience = 20
-    server.allow_log("File name too long|AH00036|AH00127|AH01630|AH10244")
+    server.allow_log(REFUSALS)
     server.start()
     use(server)
     server.terminate()
@@ -217,7 +220,7 @@ def test_requests_write_nothing_shared(httpd):
     server.wrapper = ["valgrind", "--tool=helgrind", "--quiet",
                       f"--log-file={report}.%p"]
     server.patience = 60
-    server.allow_log("File name too long|AH00036|AH00127|AH01630|AH10244")
+    server.allow_log(REFUSALS)
     server.start()
     paths = list(ANSWERS) * 4
     with ThreadPoolExecutor(8) as clients:

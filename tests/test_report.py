@@ -1,0 +1,329 @@
+"""httpd -t -D DUMP_CHROOT on real configurations: reports/NAME.conf gives
+reports/NAME.txt, word for word.  Each was read by eye before it was kept.
+
+A site's directory is mounted at /srv, for httpd alone, so that the paths in
+the reports are the same everywhere.
+"""
+import re
+import shutil
+import socket
+
+import pytest
+
+from harness import (BUSYBOX, TESTS, Dir, File, Link, apxs, httpd_command, put,
+                     run, run_ok)
+
+REPORTS = TESTS / "reports"
+SITES = sorted(path.stem for path in REPORTS.glob("*.conf"))
+
+BASE = """\
+LoadModule mpm_event_module ${MODULES}/mod_mpm_event.so
+LoadModule authz_core_module ${MODULES}/mod_authz_core.so
+LoadModule alias_module ${MODULES}/mod_alias.so
+LoadModule mime_module ${MODULES}/mod_mime.so
+ServerRoot /srv
+ServerName localhost
+Listen 127.0.0.1:18080
+User www-data
+Group www-data
+PidFile /srv/run/httpd.pid
+DefaultRuntimeDir /srv/run
+ErrorLog /srv/run/error.log
+TypesConfig /dev/null
+LogFormat "%h" combined
+"""
+
+FILES = {
+    "base.conf": BASE,
+    "run": Dir, "ca": Dir, "passwords": "", "script": File(mode=0o755),
+    "www/html/index.html": "hello", "www/html/private/x": "",
+    "www/secure/members/x": "", "www/etc/members": File(mode=0o600),
+    "www/hosts.map": "", "www/cache": Dir, "www/the share": Dir,
+    "www/dav/users": "", "www/pictures/x": "", "www/log": Dir,
+    "www/hosts": Dir, "www/home/bob/www": Dir,
+    "www/cgi-bin/env": File("#!/usr/bin/perl\n", mode=0o755),
+    "www/cgi-bin/true": File(copy_of="/bin/true", mode=0o755),
+    "www/cgi-bin/static": BUSYBOX,
+    "www/cgi-bin/notes.txt": "#!/usr/bin/none\n",
+}
+
+
+class Site:
+    """A directory that httpd sees as /srv."""
+
+    def __init__(self, root, so):
+        self.root, self.so = root, so
+        put(root, FILES)
+        for name in ("run/app.sock", "run/php.sock", "www/run/php.sock"):
+            (root / name).parent.mkdir(exist_ok=True)
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.bind(str(root / name))
+            (root / name).chmod(0o666)
+        run_ok(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes",
+                "-subj", "/CN=localhost", "-keyout", root / "server.key",
+                "-out", root / "server.pem"])
+
+    def conf(self, name, text):
+        put(self.root, {f"{name}.conf": "Include /srv/base.conf\n" + text})
+
+    def run(self, command, env=()):
+        """Run a command to its end -> (exit status, output)."""
+        return run(["unshare", "--mount", "--propagation", "private",
+                    "sh", "-ec", 'mount --bind "$1" /srv; shift; exec "$@"',
+                    "sh", self.root, *command],
+                   env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TZ": "UTC0",
+                        **dict(env)})
+
+    def shell(self, text):
+        status, output = self.run(["sh", "-ec", text])
+        assert status == 0, output
+
+    def httpd(self, conf, *arguments, wrapper=(), defines=(), directory="/srv",
+              env=()):
+        first = [f"Define MODULES {apxs('LIBEXECDIR')}",
+                 f"LoadModule chroot_module {self.so}", *defines]
+        return self.run([*wrapper, *httpd_command(), "-d", directory,
+                         "-f", conf,
+                         *(word for line in first for word in ("-C", line)),
+                         *arguments], env)
+
+    def report(self, name, **options):
+        shutil.copy(REPORTS / f"{name}.conf", self.root)
+        return self.httpd(f"/srv/{name}.conf", "-t", "-D", "DUMP_CHROOT",
+                          **options)
+
+
+@pytest.fixture
+def site(builds, directory):
+    return Site(directory(), builds.variant("late"))
+
+
+def comparable(report):
+    """Without what depends on the machine: its name services."""
+    return re.sub(r"(?m)^(Preloaded: libgcc_s\.so\.1)( .*)?$", r"\1", report)
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_the_report_of_a_site(site, name):
+    status, output = site.report(name)
+    assert status == 0, output
+    assert output.endswith("Syntax OK\n")
+    expected = (REPORTS / f"{name}.txt").read_text()
+    assert comparable(output) == expected
+
+
+def debian_site(root):
+    """Debian's default configuration, its modules and site, in a copy that
+    has /srv in place of /var/www."""
+    shutil.copytree("/etc/apache2", root / "apache2", symlinks=True)
+    enabled = root / "apache2/mods-enabled"
+    shutil.rmtree(enabled)
+    enabled.mkdir()
+    for path in (root / "apache2/mods-available").iterdir():
+        if path.stem in DEBIAN_MODULES:
+            (enabled / path.name).symlink_to(f"../mods-available/{path.name}")
+    for path in (root / "apache2").rglob("*.conf"):
+        path.write_text(path.read_text().replace("/var/www", "/srv/www"))
+
+
+DEBIAN_MODULES = """access_compat alias auth_basic authn_core authn_file
+    authz_core authz_host authz_user autoindex deflate dir env filter mime
+    mpm_event negotiation reqtimeout setenvif status""".split()
+
+DEBIAN = {"APACHE_RUN_DIR": "/srv/run", "APACHE_LOG_DIR": "/srv/run",
+          "APACHE_LOCK_DIR": "/srv/run", "APACHE_RUN_USER": "www-data",
+          "APACHE_RUN_GROUP": "www-data",
+          "APACHE_PID_FILE": "/srv/run/apache2.pid"}
+
+
+def test_the_report_of_debians_default_site(site):
+    debian_site(site.root)
+    status, output = site.httpd(
+        "/srv/apache2/apache2.conf", "-t", "-D", "DUMP_CHROOT", "-c", "ChrootDir /srv/www/html", "-c", "ChrootFixRoot On",
+        directory="/srv/apache2", defines=["ServerName localhost"],
+        env=DEBIAN)
+    assert status == 0, output
+    # where a line stands in Debian's files is Debian's
+    report = re.sub(r"(/srv/apache2/\S+):\d+", r"\1:N", comparable(output))
+    assert report == (REPORTS / "debian.txt").read_text()
+
+
+def findings(output):
+    return re.findall(r"(?m)^warning: (.*)$", output)
+
+
+@pytest.mark.parametrize("name", ["cgi", "proxy", "ssl", "webdav"])
+def test_every_cure_can_be_pasted_and_mends_what_it_says(site, name):
+    said = findings(site.report(name)[1])
+    cures = [text.rsplit(": ", 1)[1] for text in said
+             if re.search(r": (mkdir|install|for) ", text)]
+    assert cures
+    site.shell(" ; ".join(cures))
+    left = findings(site.report(name)[1])
+    assert not [text for text in left
+                if text in said and text.rsplit(": ", 1)[-1] in cures
+                and "same name; write" not in text], left
+
+
+def test_a_clean_configuration_is_quiet(site):
+    site.conf("clean", "ChrootDir /srv/www\nChrootFixRoot On\n"
+              "DocumentRoot /srv/www/html\nAlias /p /srv/www/pictures\n")
+    assert site.httpd("/srv/clean.conf", "-t") == (0, "Syntax OK\n")
+    output = site.httpd("/srv/clean.conf", "-t", "-D", "DUMP_CHROOT")[1]
+    assert not findings(output) and "note:" not in output
+
+
+def test_configtest_warns_of_what_bites_and_start_of_the_same_once(
+        jailed, site):
+    config = ("ChrootFixRoot On\nDocumentRoot ${JAIL}\n"
+              "Alias /out ${ROOT}/out\nErrorLog logs/error.log\n"
+              "CustomLog \"|$cat >/dev/null\" %h\n")
+    server = jailed(config, files={"../out/x": ""})
+    server.expect_log(WARNING)
+    server.allow_log("long lost child")     # httpd's own, about the logger
+    server.quiesce()
+    assert len(re.findall(WARNING, server.log())) == 1
+    server.graceful()
+    assert len(re.findall(WARNING, server.log())) == 2
+    assert "not jailed" not in server.log()
+    status, output = server.httpd("-t")
+    assert status == 0
+    assert len(re.findall(WARNING, output)) == 1
+    assert "not jailed" not in output
+
+
+WARNING = r'chroot:warn\].* Alias at .*httpd\.conf:\d+ names "\S+/out", which'
+
+
+def test_without_a_jail_there_is_little_to_report(site):
+    site.conf("none", "ChrootDir none\n")
+    assert site.httpd("/srv/none.conf", "-t", "-D", "DUMP_CHROOT") == (
+        0, "ChrootDir: none\nSyntax OK\n")
+
+
+def test_an_ordinary_user_gets_the_report(site):
+    status, output = site.report("php-fpm", wrapper=[
+        "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"])
+    assert status == 0
+    assert "Chroot: only root can try\n" in output
+    expected = (REPORTS / "php-fpm.txt").read_text()
+    assert output[output.index("Directive"):] == (
+        expected[expected.index("Directive"):])
+
+
+@pytest.mark.parametrize("target, state", [
+    (Link(".."), "correct"), (Link("/srv/www"), "dangerous, an absolute link"),
+    (Link("../.."), "dangerous, a link that leads out of the jail"),
+    (Link("../html"), "wrong, a link to something else"),
+    (Link("../../www/html"), "wrong, a link to something else"),
+    (Dir, "wrong, no link")])
+@pytest.mark.parametrize("fix_root", ["On", "Off"])
+def test_the_state_of_the_self_link(site, target, state, fix_root):
+    site.conf("link", f"ChrootDir /srv/www\nChrootFixRoot {fix_root}\n")
+    put(site.root / "www", {"srv/www": target})
+    status, output = site.httpd("/srv/link.conf", "-t", "-D", "DUMP_CHROOT")
+    assert status == 0, output
+    assert f"\nSelf-link: {state}; to make it: " in output
+    refused = "lets the server refuse to start" in output
+    assert refused == (fix_root == "On" and state != "correct")
+    status, output = site.httpd("/srv/link.conf", "-t")
+    assert (status != 0) == refused
+
+
+def test_a_self_link_with_a_url_is_in_the_report(site):
+    site.conf("link", "ChrootDir /srv/www\nDocumentRoot /\n")
+    put(site.root / "www", {"srv/www": Link("..")})
+    status, output = site.httpd("/srv/link.conf", "-t", "-D", "DUMP_CHROOT")
+    assert status == 0
+    assert re.search("would have a URL; remove it", findings(output)[0])
+    assert site.httpd("/srv/link.conf", "-t")[0] != 0
+
+
+def test_the_self_link_that_the_report_prints_is_correct(site):
+    site.conf("link", "ChrootDir /srv/www\nChrootFixRoot On\n")
+    output = site.httpd("/srv/link.conf", "-t", "-D", "DUMP_CHROOT")[1]
+    site.shell(re.search("to make it: (.*)", output)[1])
+    output = site.httpd("/srv/link.conf", "-t", "-D", "DUMP_CHROOT")[1]
+    assert "\nSelf-link: correct;" in output
+
+
+def test_daemons_that_nobody_jails_are_named(site):
+    site.conf("wsgi", "LoadModule wsgi_module ${MODULES}/mod_wsgi.so\n"
+              "ChrootDir /srv/www\nChrootFixRoot On\n"
+              "WSGIDaemonProcess free\n"
+              "WSGIDaemonProcess jailed chroot=/srv/www\n")
+    output = site.httpd("/srv/wsgi.conf", "-t")[1]
+    said = re.findall("chroot:warn.* (WSGI.*)", output)
+    assert said == ["WSGIDaemonProcess at /srv/wsgi.conf:5 makes processes "
+                    "that are not jailed; add chroot=/srv/www"]
+
+
+@pytest.mark.parametrize("lines, need", [
+    ("HostnameLookups On", "/etc/resolv.conf"),
+    ("HostnameLookups Double", "/etc/resolv.conf"),
+    ("HostnameLookups Off", None),
+    ("<Location />\nRequire host example.org\n</Location>",
+     "/etc/resolv.conf"),
+    ("<Location />\nRequire forward-dns example.org\n</Location>",
+     "/etc/resolv.conf"),
+    ("<Location />\nRequire ip 192.0.2.1\n</Location>", None),
+    ("<Location />\nOrder deny,allow\nDeny from all\n"
+     "Allow from example.org\n</Location>", "/etc/resolv.conf"),
+    ("<Location />\nOrder deny,allow\nDeny from all\n"
+     "Allow from 192.0.2 10.0.0.0/8 env=x\n</Location>", None),
+    ("<Location />\nRequire file-group\n</Location>", "/etc/group"),
+    ("UserDir public_html", "/etc/passwd"),
+    ("UserDir disabled bob", None),
+    ("UserDir /srv/www/home/*/www", None),
+    ("UserDir http://example.org/*/", None),
+    ("ProxyPass /a http://192.0.2.1:80/", None),
+    ("ProxyPass /a http://[2001:db8::1]:80/", None),
+    ("ProxyPass /a ajp://app.example.org/", "/etc/resolv.conf"),
+    ("ProxyPassMatch ^/(.*)$ http://$1.example.org/", "/etc/resolv.conf"),
+    ("ProxyRemote * http://proxy.example.org:3128", "/etc/resolv.conf"),
+    ("ProxyRequests On", "/etc/resolv.conf"),
+    ("RewriteEngine On\nRewriteRule ^/a(.*) http://b.example.org$1 [L,P]",
+     "/etc/resolv.conf"),
+    ("RewriteEngine On\nRewriteRule ^/a(.*) http://b.example.org$1 [L,R]",
+     None)])
+def test_what_a_configuration_needs_in_the_jail(site, lines, need):
+    loads = "".join(
+        f"LoadModule {name}_module ${{MODULES}}/mod_{name}.so\n" for name in
+        ("authz_host", "access_compat", "userdir", "proxy", "proxy_http",
+         "proxy_ajp", "rewrite", "authz_owner", "authz_groupfile"))
+    site.conf("need", loads + "ChrootDir /srv/www\nChrootFixRoot On\n"
+              + lines + "\n")
+    status, output = site.httpd("/srv/need.conf", "-t")
+    assert status == 0, output
+    said = re.findall(r"chroot:warn\].* needs (\S+) in the jail", output)
+    assert said == ([need] if need else [])
+    if need:
+        put(site.root / "www", {need[1:]: ""})
+        assert site.httpd("/srv/need.conf", "-t") == (0, "Syntax OK\n")
+
+
+def test_mod_status_names_the_jail(jailed, variant):
+    server = jailed("ChrootFixRoot On\n<Location /s>\n"
+                    "SetHandler server-status\n</Location>\n",
+                    modules=["status"])
+    line = f"ChrootDir: {server.jail} ({variant} chroot, ChrootFixRoot On)"
+    assert f"<p>{line}</p>" in server.get("/s").text
+    assert line in server.get("/s?auto").text.splitlines()
+
+
+def test_run_cfg_has_a_line_beside_that_of_mod_unixd(site):
+    site.conf("run", "ChrootDir /srv/www\nChrootFixRoot On\n")
+    output = site.httpd("/srv/run.conf", "-t", "-D", "DUMP_RUN_CFG")[1]
+    assert 'ChrootDir: "/srv/www"\n' in output
+    assert "ChrootFixRoot: On\n" in output
+
+
+def test_many_paths_are_looked_at_in_the_report_and_few_at_start(site):
+    """A start stays fast: LOOK_PATHS in mod_chroot.c."""
+    aliases = "".join(f"Alias /a{n} /usr/bin/n{n % 7}\n" for n in range(5000))
+    site.conf("many", "ChrootDir /srv/www\nChrootFixRoot On\n" + aliases
+              + "Alias /last /usr/lib\n")
+    output = site.httpd("/srv/many.conf", "-t", "-D", "DUMP_CHROOT")[1]
+    assert len(re.findall(r"(?m)^Alias ", output)) == 5001
+    assert 'names "/usr/lib"' in output
+    assert 'names "/usr/lib"' not in site.httpd("/srv/many.conf", "-t")[1]
