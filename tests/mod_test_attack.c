@@ -18,6 +18,7 @@
  * In drop_privileges, before mod_unixd; "mpm-only": not in the probe:
  *     capabilities                     are kept over setuid()
  *     seteuid                          only the effective user id changes
+ *     linger                           does not come to an end
  * In the parent:
  *     daemon-HOOK                      a daemon through drop_privileges, for
  *                                      open_logs, post_config, optional,
@@ -250,6 +251,10 @@ static int drop_first(apr_pool_t *p, server_rec *s)
     if (wanted("seteuid")) {
         require(setegid(ap_unixd_config.group_id) == 0
                 && seteuid(ap_unixd_config.user_id) == 0, "seteuid");
+    }
+    while (wanted("linger")) {
+        prctl(PR_SET_NAME, "lingers");
+        pause();
     }
     if (wanted("capabilities")) {
         require(prctl(PR_SET_KEEPCAPS, 1) == 0, "prctl");

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -173,7 +174,29 @@ def test_a_module_that_keeps_privileges_in_children_only(
     assert not server.leftovers()
 
 
+@pytest.mark.parametrize("action", ["stop", "restart"])
+def test_a_child_that_is_told_to_end_while_it_drops_privileges_goes_quietly(
+        attacked, mpm, variant, action):
+    server = attacked("linger mpm-only")
+    server.answers = lambda: True       # nobody will
+    server.start()
+    del server.answers
+    wait_for(lambda: server.children() and all(
+        comm(pid) == "lingers" for pid in server.children()), "children")
+    old = server.children()
+    if action == "stop":
+        server.stop()
+    else:
+        server.control(action)
+        wait_for(lambda: not any(map(procfs.alive, old)), "children to end")
+    assert not fc.alerts(server)
+
+
 # --------------------------------------------------------------------- daemons
+
+def comm(pid):
+    return (Path("/proc") / str(pid) / "comm").read_text().strip()
+
 
 HOOKS = ["open_logs", "post_config", "optional", "pre_mpm", "child_status",
          "monitor"]
@@ -184,10 +207,8 @@ def daemons(server):
     found = {}
     for pid in procfs.marked(server.marker, server.root):
         with contextlib.suppress(OSError):
-            with open(f"/proc/{pid}/comm") as comm:
-                name = comm.read().strip()
-            if name.startswith("attack"):
-                found[pid] = name
+            if comm(pid).startswith("attack"):
+                found[pid] = comm(pid)
     return {pid: name for pid, name in found.items()
             if procfs.parent(pid) not in found}
 
