@@ -119,8 +119,9 @@ def test_a_child_has_no_helper_and_the_parent_no_zombie(jailed, mpm, variant):
 
 
 def kinds(server):
-    """What each child has open, numbers aside."""
-    return [sorted(procfs.fd_kinds(pid).values()) for pid in server.serving()]
+    """What children have open, numbers aside: the same for each."""
+    return {tuple(sorted(procfs.fd_kinds(pid).values()))
+            for pid in server.serving()}
 
 
 def test_a_child_has_no_descriptor_more_than_without_the_module(
