@@ -58,6 +58,7 @@
 #include <poll.h>
 #include <sched.h>
 
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #endif
 
@@ -215,6 +216,7 @@ typedef struct {
     int configured;   /* may an MPM child be forked now? */
     int probing;      /* this process is a probe */
     int is_child;     /* this process is an MPM child, or a probe */
+    int dumps_core;   /* CoreDumpDirectory is set */
     int tasks;        /* /proc/self/task, from outside */
     pid_t jailer;
     int ask, answer; /* the child's ends of the jailer's pipes */
@@ -3899,6 +3901,10 @@ static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
     apr_pool_pre_cleanup_register(p, s, child_lost);
     if (gen.late) {
         ap_unixd_config.chroot_dir = NULL;
+        /* mod_unixd would let User's other processes, those in the jail, trace
+         * this one while it is User and still outside: prctl(2) */
+        gen.dumps_core = ap_coredumpdir_configured;
+        ap_coredumpdir_configured = 0;
         jailer_start(s);
     }
     return OK;
@@ -3936,14 +3942,17 @@ static const char *path_for_child(apr_pool_t *p, const char *path)
  * and CoreDumpDirectory stay when they are outside: nobody needs them. */
 static void translate_globals(apr_pool_t *p, server_rec *main_server)
 {
-    core_server_config *conf;
+    core_server_config *conf, *shared = NULL;
     const char *inner;
     server_rec *s;
 
     for (s = main_server; s != NULL; s = s->next) {
         conf = ap_get_core_module_config(s->module_config);
-        if (conf->ap_document_root != NULL) {
+        if (conf->ap_document_root != NULL && conf != shared) {
             conf->ap_document_root = path_for_child(p, conf->ap_document_root);
+        }
+        if (s == main_server) {
+            shared = conf; /* by virtual hosts without directives of the core */
         }
     }
     inner = path_inside(p, ap_coredump_dir);
@@ -3956,6 +3965,20 @@ static void translate_globals(apr_pool_t *p, server_rec *main_server)
     }
 }
 
+/* Allows core files again, now that the jail is closed. */
+static void allow_core(server_rec *s)
+{
+#ifdef PR_SET_DUMPABLE
+    int rv;
+
+    if (gen.dumps_core && prctl(PR_SET_DUMPABLE, 1) == -1) {
+        rv = errno;
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "allow core files in the jail %s", gen.jail);
+    }
+#endif
+}
+
 /* MPM child, User, after every other module: threads may be running. */
 static void chroot_child_init(apr_pool_t *p, server_rec *s)
 {
@@ -3966,6 +3989,7 @@ static void chroot_child_init(apr_pool_t *p, server_rec *s)
         child_fails();
     }
     fd_close(&gen.fd);
+    allow_core(s);
     if (gen.fix_root) {
         translate_globals(p, s);
     }

@@ -538,6 +538,12 @@ def test_ssi_sees_inner_paths(same):
     assert re.search("DOCUMENT_ROOT=/www$", done.jailed[0].text, re.M)
 
 
+def test_a_virtual_host_without_directives_of_the_core(compare):
+    compare('DocumentRoot "${JAIL}/www"\n<VirtualHost *:${PORT}>\n'
+            "DirectoryIndex index.html\n</VirtualHost>\n",
+            files={"www/index.html": "home"}, requests=["/", "/none"])
+
+
 # -- file sub-requests and redirects do not come out of, or into, the jail
 
 def test_stripping_is_idempotent_on_redirects_and_sub_requests(jailed):
