@@ -109,9 +109,12 @@
 /* How wide a path may make its column of the report */
 #define REPORT_COLUMN 36
 
+/* How many lists the names of directives are kept in */
+#define ROW_LISTS 1024
+
 /* How many of the configuration's paths are looked at, at start and at
  * configtest; all for the report */
-#define LOOK_PATHS 4096
+#define LOOK_PATHS 1024
 
 /* A child that could not be confined waits this long before it goes, so that
  * the parent tries again once a second at most */
@@ -197,6 +200,7 @@ typedef struct {
     apr_array_header_t *targets;      /* of char *: mapped to, and not inside */
     apr_array_header_t *access_names; /* of char *: AccessFileName */
     int sections;                     /* how many were compiled */
+    const ap_directive_t *open;       /* maps URLs to the jail itself */
     int below;                    /* a DocumentRoot is not the jail itself */
     char *overrides;              /* what sections around the jail say of
                                  * .htaccess, by depth: 'N' none, 'Y' some */
@@ -292,25 +296,29 @@ static const char *path_inside(apr_pool_t *p, const char *path)
 
 /* An absolute path as httpd's directory walk sees it: without "//", "." and
  * ".."; one that climbs above the root stays as it is. */
-static char *path_canonical(apr_pool_t *p, const char *path)
+static const char *path_canonical(apr_pool_t *p, const char *path)
 {
     char *canonical;
 
+    if (*path == '/' && strstr(path, "//") == NULL
+        && strstr(path, "/.") == NULL) {
+        return path; /* as nearly all */
+    }
     return apr_filepath_merge(&canonical, NULL, path, APR_FILEPATH_TRUENAME, p)
                    == APR_SUCCESS
                ? canonical
-               : apr_pstrdup(p, path);
+               : path;
 }
 
 /* path without the slashes at its end; "/" stays. */
 static const char *path_trimmed(apr_pool_t *p, const char *path)
 {
-    size_t len = strlen(path);
+    size_t all = strlen(path), len = all;
 
     while (len > 1 && path[len - 1] == '/') {
         len--;
     }
-    return apr_pstrmemdup(p, path, len);
+    return len == all ? path : apr_pstrmemdup(p, path, len);
 }
 
 /* The directory that a path is in. */
@@ -987,7 +995,8 @@ typedef enum {
     DIR_TRANSLATE, /* opened by a child: the word is translated */
     DIR_MAP,       /* URLs are mapped to it, per request */
     DIR_DECIDE,    /* an expression or pattern about access */
-    DIR_SHARED,    /* one name for both sides: it takes the self-link */
+    DIR_CHECKED,   /* looked at outside, opened inside: a copy will do */
+    DIR_SHARED,    /* one file for both sides: it takes the self-link */
     DIR_KNOWN      /* the parent's alone, or not a path */
 } chroot_kind;
 
@@ -1032,19 +1041,19 @@ static int row_wants(const chroot_directive *row, int n, int count)
 }
 
 /* The words of a directive, followed by NULL, without the ">" of a section; a
- * raw one's with their quotes. The text before each, and its own as it stands
- * there, go to texts, where that is wanted. */
+ * raw one's with their quotes. Where each begins and ends, as it stands there,
+ * goes to spans, when that is wanted. */
 static apr_array_header_t *node_words(apr_pool_t *p, const ap_directive_t *node,
-                                      int raw, apr_array_header_t *texts)
+                                      int raw, apr_array_header_t *spans)
 {
     apr_array_header_t *words = apr_array_make(p, 4, sizeof(char *));
-    const char *rest = node->args, *behind, *start, *end;
+    const char *rest = node->args, *start, *end;
     const char *tail = node->directive[0] == '<' ? strrchr(rest, '>') : NULL;
 
     if (tail != NULL) {
         rest = apr_pstrmemdup(p, rest, tail - rest);
     }
-    for (behind = rest;;) {
+    for (;;) {
         while (apr_isspace(*rest)) {
             rest++;
         }
@@ -1057,47 +1066,45 @@ static apr_array_header_t *node_words(apr_pool_t *p, const ap_directive_t *node,
         for (end = rest; apr_isspace(end[-1]); end--) {
             continue; /* ap_getword_conf() goes behind blanks */
         }
-        if (texts != NULL) {
-            APR_ARRAY_PUSH(texts, char *) = apr_pstrmemdup(p, behind,
-                                                           start - behind);
-            APR_ARRAY_PUSH(texts, char *) = apr_pstrmemdup(p, start,
-                                                           end - start);
+        if (spans != NULL) {
+            APR_ARRAY_PUSH(spans, const char *) = start;
+            APR_ARRAY_PUSH(spans, const char *) = end;
         }
-        behind = end;
     }
     APR_ARRAY_PUSH(words, char *) = NULL;
     words->nelts--;
     return words;
 }
 
-/* Writes the words of a directive anew where its row says so. */
+/* Writes the words of a directive anew where its row says so; what stands
+ * between them stays. */
 static void node_translate(apr_pool_t *p, apr_pool_t *ptemp,
                            ap_directive_t *node, const chroot_directive *row)
 {
-    apr_array_header_t *texts = apr_array_make(ptemp, 4, sizeof(char *));
-    apr_array_header_t *words = node_words(ptemp, node, row->raw, texts);
-    const char **text = (const char **)texts->elts;
-    const char *result = "", *word, *before;
-    int changed = 0, i;
+    apr_array_header_t *spans = apr_array_make(ptemp, 8, sizeof(char *));
+    apr_array_header_t *words = node_words(ptemp, node, row->raw, spans);
+    const char **span = (const char **)spans->elts;
+    const char *result = NULL, *behind = NULL, *word;
+    int i;
 
-    for (i = 0; i < words->nelts; i++) {
+    for (i = 0; i < words->nelts; i++, span += 2) {
         word = row_wants(row, i, words->nelts)
                    ? row->translate(ptemp, node, (char **)words->elts, i)
                    : NULL;
-        before = *text++;
-        if (word == NULL) {
-            word = *text;
+        if (behind == NULL) {
+            behind = span[0];
         }
-        else {
-            changed = 1;
-            word = row->raw ? word : word_quoted(ptemp, word);
+        if (word == NULL || !gen.fix_root) {
+            continue;
         }
-        text++;
-        result = apr_pstrcat(ptemp, result, before, word, NULL);
+        result = apr_pstrcat(ptemp, result != NULL ? result : "",
+                             apr_pstrmemdup(ptemp, behind, span[0] - behind),
+                             row->raw ? word : word_quoted(ptemp, word), NULL);
+        behind = span[1];
     }
-    if (changed && gen.fix_root) {
+    if (result != NULL) {
         node->args = apr_pstrcat(
-            p, result,
+            p, result, behind,
             node->directive[0] == '<' && strrchr(node->args, '>') ? ">" : "",
             NULL);
     }
@@ -1155,6 +1162,10 @@ static void node_map(apr_pool_t *p, const ap_directive_t *node,
         }
         if (root != NULL) {
             root->mapped = 1;
+        }
+        if (path_below(gen.jail, path) != NULL
+            || (!gen.fix_root && path[1] == '\0')) {
+            gen.open = node;
         }
         else {
             APR_ARRAY_PUSH(gen.targets, const char *) = path;
@@ -2106,7 +2117,7 @@ static const chroot_directive directives[] = {
     /* mod_rewrite.c */
     { "RewriteRule", DIR_MAP, 1, inner_target, check_rule, look_rule, 1 },
     { "RewriteCond", DIR_DECIDE, 0, inner_tested, check_cond, .raw = 1 },
-    { "RewriteMap", DIR_SHARED, 1, .look = look_pipe },
+    { "RewriteMap", DIR_CHECKED, 1, .look = look_pipe },
     /* mod_authn_file.c, mod_auth_digest.c, mod_authn_dbm.c, mod_authz_*.c */
     { "AuthUserFile AuthGroupFile AuthDBMUserFile AuthDBMGroupFile",
       DIR_TRANSLATE, 0, .translate = inner_rooted },
@@ -2134,6 +2145,9 @@ static const chroot_directive directives[] = {
       DIR_TRANSLATE, 0, .translate = inner_path },
     { "LuaMapHandler LuaInputFilter LuaOutputFilter", DIR_TRANSLATE, 1,
       .translate = inner_path },
+    /* mod_security2 */
+    { "SecDataDir SecTmpDir SecUploadDir SecAuditLogStorageDir", DIR_TRANSLATE,
+      0, .translate = inner_path },
     /* PHP's apache2handler SAPI */
     { "php_value php_admin_value", DIR_TRANSLATE, 1, .translate = inner_php },
     /* Expressions and patterns: core.c, mod_authz_core.c, mod_setenvif.c,
@@ -2142,14 +2156,15 @@ static const chroot_directive directives[] = {
       .check = check_expression },
     { "Require", DIR_DECIDE, .check = check_expression, .look = look_clients },
     { "SetEnvIf SetEnvIfNoCase", .kind = DIR_DECIDE },
-    /* Opened, or looked for, on both sides: mod_ssl, mod_ldap, mod_md, mod_dbd,
-     * mod_fcgid, mod_wsgi, providers of mod_socache */
+    /* Looked at outside and opened inside, or by both: mod_ssl, mod_ldap;
+     * mod_md, mod_dbd, mod_fcgid, mod_wsgi, providers of mod_socache */
     { "SSLCACertificatePath SSLCARevocationPath SSLProxyCACertificatePath "
-      "SSLProxyCARevocationPath SSLSessionCache SSLStaplingCache "
-      "AuthnCacheSOCache CacheSocache MDStoreDir DBDParams FcgidIPCDir "
-      "FcgidProcessTableFile WSGISocketPrefix",
+      "SSLProxyCARevocationPath",
+      DIR_CHECKED, .word = 0 },
+    { "LDAPTrustedClientCert LDAPTrustedGlobalCert", DIR_CHECKED, .word = 1 },
+    { "SSLSessionCache SSLStaplingCache AuthnCacheSOCache CacheSocache "
+      "MDStoreDir DBDParams FcgidIPCDir FcgidProcessTableFile WSGISocketPrefix",
       DIR_SHARED, .word = 0 },
-    { "LDAPTrustedClientCert", DIR_SHARED, .word = 1 },
     /* What else needs something: core.c, mod_access_compat.c, mod_mime.c,
      * mod_authnz_ldap.c, mod_proxy.c, mod_ssl; what is not jailed: mod_wsgi */
     { "HostnameLookups SSLUseStapling SSLOCSPEnable ProxyRequests", DIR_KNOWN,
@@ -2178,32 +2193,50 @@ static const chroot_directive directives[] = {
     { .names = NULL }
 };
 
-/* The rows by name, in lower case. */
-static apr_hash_t *rows_hash(apr_pool_t *p)
-{
-    apr_hash_t *rows = apr_hash_make(p);
+/* The rows by name: lists of those whose names are alike. Configurations of
+ * many virtual hosts have half a million directives. */
+typedef struct chroot_row {
+    const char *name;
     const chroot_directive *row;
+    struct chroot_row *next;
+} chroot_row;
+
+static chroot_row **row_list(chroot_row **rows, const char *name)
+{
+    return &rows[(strlen(name) * 32 + (name[1] & 31)) % ROW_LISTS];
+}
+
+static chroot_row **rows_make(apr_pool_t *p)
+{
+    chroot_row **rows = apr_pcalloc(p, ROW_LISTS * sizeof(*rows));
+    const chroot_directive *row;
+    chroot_row *one, **list;
     char *names, *name;
 
     for (row = directives; row->names != NULL; row++) {
         names = apr_pstrdup(p, row->names);
-        ap_str_tolower(names);
         while ((name = apr_strtok(names, " ", &names)) != NULL) {
-            apr_hash_set(rows, name, APR_HASH_KEY_STRING, row);
+            list = row_list(rows, name);
+            one = apr_palloc(p, sizeof(*one));
+            one->name = name;
+            one->row = row;
+            one->next = *list;
+            *list = one;
         }
     }
     return rows;
 }
 
 /* The row of a directive, or NULL. */
-static const chroot_directive *node_row(apr_hash_t *rows,
+static const chroot_directive *node_row(chroot_row **rows,
                                         const ap_directive_t *node)
 {
-    char name[64];
+    const chroot_row *one = *row_list(rows, node->directive);
 
-    apr_cpystrn(name, node->directive, sizeof(name));
-    ap_str_tolower(name);
-    return apr_hash_get(rows, name, APR_HASH_KEY_STRING);
+    while (one != NULL && strcasecmp(one->name, node->directive) != 0) {
+        one = one->next;
+    }
+    return one != NULL ? one->row : NULL;
 }
 
 /* Looks for what is left of the jail's path when a directive was translated:
@@ -2299,33 +2332,40 @@ static void node_share(apr_pool_t *p, const ap_directive_t *node,
     const char *path = words->nelts > row->word ? shared_path(
                            p, node, APR_ARRAY_IDX(words, row->word, char *))
                                                 : NULL;
-    const char *inner, *dir;
+    const char *inner, *dir, *cure;
     chroot_path *note;
+    struct stat st;
 
     if (path == NULL) {
         return;
     }
     dir = path_parent(p, path);
-    inner = path_inner(p, path);
     note = path_note(node, path, path, path);
     note->inner = path;
     note->bites = 0;
-    if (same_directory(p, dir, dir)) {
+    inner = apr_pstrcat(p, gen.jail, path, NULL);
+    if (same_directory(p, dir, dir)
+        || (row->kind == DIR_CHECKED && stat(inner, &st) == 0)) {
         return;
     }
     note->fate = FATE_OUTSIDE;
+    if (row->kind == DIR_CHECKED && path_inner(p, path) == NULL) {
+        cure = apr_psprintf(p, "copy it: mkdir -p %s && cp -a %s %s",
+                            path_parent(p, inner), path, inner);
+    }
+    else {
+        cure = apr_psprintf(
+            p, "%smake it valid there: %s",
+            path_inner(p, path) != NULL
+                ? ""
+                : apr_psprintf(p, "write a path below %s and ", gen.jail),
+            self_link_cure(p, gen.jail));
+    }
     find(p, node, 1,
-         inner != NULL
-             ? apr_psprintf(p,
-                            "names \"%s\", which is used outside and inside "
-                            "the jail by the same name; make it valid there: "
-                            "%s",
-                            path, self_link_cure(p, gen.jail))
-             : apr_psprintf(p,
-                            "names \"%s\", which is used outside and inside "
-                            "the jail by the same name; write a path below %s "
-                            "and make it valid there: %s",
-                            path, gen.jail, self_link_cure(p, gen.jail)));
+         apr_psprintf(p,
+                      "names \"%s\", which is used outside and inside the jail "
+                      "by the same name; %s",
+                      path, cure));
 }
 
 /* Looks at, checks, translates and scans one directive; with FixRoot off it
@@ -2354,7 +2394,7 @@ static void node_compile(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
     if (row != NULL && row->translate != NULL) {
         node_translate(p, ptemp, node, row);
     }
-    if (row != NULL && row->kind == DIR_SHARED) {
+    if (row != NULL && (row->kind == DIR_SHARED || row->kind == DIR_CHECKED)) {
         node_share(p, node, row);
     }
     if (gen.fix_root) {
@@ -2369,7 +2409,7 @@ static int is_section(const ap_directive_t *node)
 }
 
 /* First pass: by which spellings are URLs mapped into the jail? */
-static void tree_map(apr_pool_t *p, apr_hash_t *rows, ap_directive_t *node)
+static void tree_map(apr_pool_t *p, chroot_row **rows, ap_directive_t *node)
 {
     const chroot_directive *row;
 
@@ -2402,7 +2442,7 @@ static void roots_below_targets(void)
 }
 
 /* Second pass: translate. */
-static void tree_translate(apr_pool_t *p, apr_pool_t *ptemp, apr_hash_t *rows,
+static void tree_translate(apr_pool_t *p, apr_pool_t *ptemp, chroot_row **rows,
                            ap_directive_t *node)
 {
     for (; node != NULL; node = node->next) {
@@ -2526,7 +2566,7 @@ static void refuse(apr_pool_t *p, ap_directive_t *node, const char *text)
 /* Compiles the configuration for children that see the jail only. */
 static void compile_tree(apr_pool_t *p, apr_pool_t *ptemp)
 {
-    apr_hash_t *rows = rows_hash(ptemp);
+    chroot_row **rows = rows_make(ptemp);
     const char *error = NULL, *path;
     struct stat st;
     int i;
@@ -2563,7 +2603,7 @@ static void compile_tree(apr_pool_t *p, apr_pool_t *ptemp)
 /* With FixRoot off, paths are inner ones. The self-link makes the whole jail
  * reachable by URL, below a directory that URLs are mapped to and that it
  * stands in: refused. */
-static void tree_expose(apr_pool_t *p, apr_hash_t *rows, ap_directive_t *node)
+static void tree_expose(apr_pool_t *p, chroot_row **rows, ap_directive_t *node)
 {
     const chroot_directive *row;
     apr_array_header_t *words;
@@ -2657,7 +2697,7 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
     }
     if (!gen.fix_root && gen.jail[1] != '\0'
         && same_directory(ptemp, gen.jail, gen.jail)) {
-        tree_expose(pconf, rows_hash(ptemp), ap_conftree);
+        tree_expose(pconf, rows_make(ptemp), ap_conftree);
     }
     compile_cgid(pconf);
     return OK;
@@ -3608,7 +3648,7 @@ static void find_in_paths(apr_pool_t *p)
     const chroot_path *path = (chroot_path *)gen.paths->elts;
     const char *text, *inner;
     struct stat st;
-    int i;
+    int copies = 0, i;
 
     for (i = 0; i < gen.paths->nelts; i++, path++) {
         text = apr_pstrcat(p, path->name, " ", path->written, NULL);
@@ -3619,6 +3659,7 @@ static void find_in_paths(apr_pool_t *p)
         apr_hash_set(said, text, APR_HASH_KEY_STRING, text);
         inner = path->outer != NULL ? path_inside(p, path->outer) : NULL;
         if (path->cure != NULL) {
+            copies |= path->bites;
             text = apr_psprintf(p, "needs %s in the jail, for User: %s",
                                 path->inner, path->cure);
         }
@@ -3643,12 +3684,15 @@ static void find_in_paths(apr_pool_t *p)
                                 "symbolic link leads out of the jail %s",
                                 path->written, gen.jail);
         }
-        else if (path->inner == NULL
+        else if (path->inner == NULL || gen.open != NULL
                  || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
             text = apr_psprintf(p,
                                 "names \"%s\", which is not in the jail; bring "
-                                "it below %s and name it there",
-                                path->written, gen.jail);
+                                "it below %s%s and name it there",
+                                path->written, gen.jail,
+                                path->inner != NULL && gen.open != NULL
+                                    ? ", where it has no URL,"
+                                    : "");
         }
         else {
             inner = path_parent(p, path->inner);
@@ -3659,6 +3703,11 @@ static void find_in_paths(apr_pool_t *p)
                                 gen.jail, inner);
         }
         find(p, path->node, path->bites, text);
+    }
+    if (copies && gen.open != NULL) {
+        find(p, gen.open, 1,
+             "maps URLs to the whole jail, so that what is copied into it has "
+             "a URL, too; a jail above that directory is better");
     }
 }
 
@@ -4082,7 +4131,8 @@ static int chroot_map_to_storage(request_rec *r)
         mapping = &mapped_inner;
     }
     if (strstr(r->filename, "//") || strstr(r->filename, "/.")) {
-        r->filename = path_canonical(r->pool, r->filename);
+        r->filename = apr_pstrdup(r->pool,
+                                  path_canonical(r->pool, r->filename));
     }
     if (mapping != &mapped_inner && !filename_strip(r)
         && mapping == &mapped_outer) {

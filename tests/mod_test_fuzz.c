@@ -676,7 +676,7 @@ static int differ(apr_array_header_t *a, apr_array_header_t *b, int n)
 
 static const chroot_directive *row_of(const char *name)
 {
-    return node_row(rows_hash(pool), node_of(name, ""));
+    return node_row(rows_make(pool), node_of(name, ""));
 }
 
 /* The words around a translated one. */

@@ -302,6 +302,31 @@ def test_what_a_configuration_needs_in_the_jail(site, lines, need):
         assert site.httpd("/srv/need.conf", "-t") == (0, "Syntax OK\n")
 
 
+def test_nothing_secret_is_copied_to_where_it_has_a_url(site):
+    """When the jail itself is mapped, as with Debian's /var/www/html."""
+    text = ("LoadModule authn_file_module ${MODULES}/mod_authn_file.so\n"
+            "ChrootDir /srv/www\nChrootFixRoot On\nDocumentRoot %s\n"
+            "HostnameLookups On\n<Location />\n"
+            "AuthUserFile /srv/passwords\n</Location>\n")
+    site.conf("below", text % "/srv/www/html")
+    said = site.httpd("/srv/below.conf", "-t")[1]
+    assert "cp -a /srv/passwords /srv/www/srv" in said
+    assert "has a URL" not in said
+    site.conf("open", text % "/srv/www")
+    said = site.httpd("/srv/open.conf", "-t")[1]
+    assert "cp -a" not in said
+    assert "/srv/passwords" in said and "where it has no URL" in said
+    assert "needs /etc/resolv.conf" in said
+    assert re.search("DocumentRoot at .* maps URLs to the whole jail", said)
+
+
+def test_certificates_that_were_copied_are_found(site):
+    site.report("ssl")
+    put(site.root / "www", {"srv/ca": Dir})
+    assert not [text for text in findings(site.report("ssl")[1])
+                if "SSLCACertificatePath" in text]
+
+
 def test_mod_status_names_the_jail(jailed, variant):
     server = jailed("ChrootFixRoot On\n<Location /s>\n"
                     "SetHandler server-status\n</Location>\n",
