@@ -1898,21 +1898,34 @@ static void need_host(apr_pool_t *p, const ap_directive_t *node,
                   : "/etc/resolv.conf");
 }
 
+/* The host of a URL, if a word has one. */
+static void need_url(apr_pool_t *p, const ap_directive_t *node,
+                     const char *word)
+{
+    const char *url = strstr(word, "://");
+
+    if (url != NULL && strstr(word, "unix:") == NULL
+        && strncasecmp(word, "balancer:", 9) != 0) {
+        need_host(p, node, url + 3);
+    }
+}
+
+static void look_urls(apr_pool_t *p, const ap_directive_t *node, char **words)
+{
+    for (; *words != NULL; words++) {
+        need_url(p, node, *words);
+    }
+}
+
 /* A back end; mod_proxy spools large bodies to the first directory that it can
  * write to (apr_temp_dir_get). */
 static void need_backend(apr_pool_t *p, const ap_directive_t *node,
                          const char *word)
 {
-    const char *url = strstr(word, "://");
-
-    if (url == NULL) {
-        return;
-    }
-    need(p, node, "/tmp", W_OK | X_OK, 0,
-         apr_psprintf(p, "mkdir -m 1777 %s/tmp", gen.jail));
-    if (strstr(word, "unix:") == NULL
-        && strncasecmp(word, "balancer:", 9) != 0) {
-        need_host(p, node, url + 3);
+    if (strstr(word, "://") != NULL) {
+        need(p, node, "/tmp", W_OK | X_OK, 0,
+             apr_psprintf(p, "mkdir -m 1777 %s/tmp", gen.jail));
+        need_url(p, node, word);
     }
 }
 
@@ -2156,21 +2169,23 @@ static const chroot_directive directives[] = {
       .check = check_expression },
     { "Require", DIR_DECIDE, .check = check_expression, .look = look_clients },
     { "SetEnvIf SetEnvIfNoCase", .kind = DIR_DECIDE },
-    /* Looked at outside and opened inside, or by both: mod_ssl, mod_ldap;
-     * mod_md, mod_dbd, mod_fcgid, mod_wsgi, providers of mod_socache */
+    /* Looked at outside and opened inside, or by both: mod_ssl, mod_fcgid,
+     * whose manager is jailed, mod_ldap; mod_md, mod_dbd, mod_wsgi, providers
+     * of mod_socache */
     { "SSLCACertificatePath SSLCARevocationPath SSLProxyCACertificatePath "
-      "SSLProxyCARevocationPath",
+      "SSLProxyCARevocationPath FcgidIPCDir FcgidWrapper",
       DIR_CHECKED, .word = 0 },
     { "LDAPTrustedClientCert LDAPTrustedGlobalCert", DIR_CHECKED, .word = 1 },
     { "SSLSessionCache SSLStaplingCache AuthnCacheSOCache CacheSocache "
-      "MDStoreDir DBDParams FcgidIPCDir FcgidProcessTableFile WSGISocketPrefix",
+      "MDStoreDir DBDParams WSGISocketPrefix",
       DIR_SHARED, .word = 0 },
     /* What else needs something: core.c, mod_access_compat.c, mod_mime.c,
      * mod_authnz_ldap.c, mod_proxy.c, mod_ssl; what is not jailed: mod_wsgi */
     { "HostnameLookups SSLUseStapling SSLOCSPEnable ProxyRequests", DIR_KNOWN,
       .look = look_names },
     { "Allow Deny", DIR_KNOWN, .look = look_clients },
-    { "AuthLDAPURL ProxyRemote", DIR_KNOWN, .look = look_backends },
+    { "AuthLDAPURL ProxyRemote SSLStaplingForceURL SSLOCSPDefaultResponder",
+      DIR_KNOWN, .look = look_urls },
     { "AddHandler Options", DIR_KNOWN, .look = look_handler },
     { "WSGIDaemonProcess", DIR_KNOWN, .look = look_daemon },
     /* The parent's alone: core.c, mpm_common.c, mod_log_*.c, mod_mime*.c,
@@ -2181,7 +2196,8 @@ static const chroot_directive directives[] = {
       "TypesConfig MimeMagicFile AuthLDAPCharsetConfig CacheFile MMapFile "
       "SSLCertificateFile SSLCertificateKeyFile SSLCertificateChainFile "
       "SSLCACertificateFile SSLCARevocationFile SSLPassPhraseDialog "
-      "MDCertificateFile MDCertificateKeyFile ScriptSock",
+      "MDCertificateFile MDCertificateKeyFile ScriptSock "
+      "FcgidProcessTableFile",
       .kind = DIR_KNOWN },
     /* URLs, and names without a directory: core.c, mod_alias.c, mod_dir.c,
      * mod_autoindex.c, mod_actions.c, mod_rewrite.c, mod_proxy.c */
@@ -2310,10 +2326,13 @@ static const char *shared_path(apr_pool_t *p, const ap_directive_t *node,
     const char *path = strchr(word, ':');
 
     if (strcasecmp(node->directive, "DBDParams") == 0) {
-        path = *word == '/' ? word : strstr(word, "=/");
-        return path != NULL ? apr_pstrmemdup(p, path + (*path == '='),
-                                             strcspn(path, ", "))
+        path = strstr(word, "=/");
+        word = path != NULL ? path + 1 : word;
+        return *word == '/' ? apr_pstrmemdup(p, word, strcspn(word, ", "))
                             : NULL;
+    }
+    if (strcasecmp(node->directive, "FcgidWrapper") == 0) {
+        word = apr_pstrmemdup(p, word, strcspn(word, " "));
     }
     if (path != NULL && strncmp(word, "txt:", 4) != 0
         && strncmp(word, "rnd:", 4) != 0 && strncmp(word, "dbm", 3) != 0) {
@@ -2404,8 +2423,9 @@ static void node_compile(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
 
 static int is_section(const ap_directive_t *node)
 {
-    return strcasecmp(node->directive, "<Directory") == 0
-           || strcasecmp(node->directive, "<DirectoryMatch") == 0;
+    return node->directive[0] == '<'
+           && (strcasecmp(node->directive, "<Directory") == 0
+               || strcasecmp(node->directive, "<DirectoryMatch") == 0);
 }
 
 /* First pass: by which spellings are URLs mapped into the jail? */
@@ -2550,8 +2570,8 @@ static const char *root_check(apr_pool_t *p, const chroot_root *root)
     return error;
 }
 
-/* Refuses a configuration because of what is in the jail; the report shows it
- * all the same. */
+/* Refuses a configuration because of what is in the jail; the report, which
+ * starts no server, shows it all the same. */
 static void refuse(apr_pool_t *p, ap_directive_t *node, const char *text)
 {
     if (gen.dump) {
@@ -2682,7 +2702,8 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
     gen.fd = gen.tasks = -1;
     apr_pool_cleanup_register(pconf, NULL, generation_end,
                               apr_pool_cleanup_null);
-    gen.dump = ap_exists_config_define("DUMP_CHROOT");
+    gen.dump = ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL
+               && ap_exists_config_define("DUMP_CHROOT");
     compile_jail(pconf);
     compile_fix_root(pconf);
     if (gen.jail == NULL) {

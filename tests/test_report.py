@@ -11,7 +11,7 @@ import socket
 import pytest
 
 from harness import (BUSYBOX, TESTS, Dir, File, Link, apxs, httpd_command, put,
-                     run, run_ok)
+                     run, run_ok, self_link)
 
 REPORTS = TESTS / "reports"
 SITES = sorted(path.stem for path in REPORTS.glob("*.conf"))
@@ -237,6 +237,14 @@ def test_a_self_link_with_a_url_is_in_the_report(site):
     assert status == 0
     assert re.search("would have a URL; remove it", findings(output)[0])
     assert site.httpd("/srv/link.conf", "-t")[0] != 0
+
+
+def test_a_server_does_not_start_because_a_report_is_asked_for(httpd):
+    server = httpd("ChrootDir ${JAIL}\nDocumentRoot /\n")
+    put(server.jail, self_link(server.jail))
+    assert server.httpd("-t", "-D", "DUMP_CHROOT")[0] == 0
+    said = server.refused_start("-DFOREGROUND -DDUMP_CHROOT")
+    assert "would have a URL" in said
 
 
 def test_the_self_link_that_the_report_prints_is_correct(site):
