@@ -1163,12 +1163,12 @@ static void node_map(apr_pool_t *p, const ap_directive_t *node,
         if (root != NULL) {
             root->mapped = 1;
         }
+        else {
+            APR_ARRAY_PUSH(gen.targets, const char *) = path;
+        }
         if (path_below(gen.jail, path) != NULL
             || (!gen.fix_root && path[1] == '\0')) {
             gen.open = node;
-        }
-        else {
-            APR_ARRAY_PUSH(gen.targets, const char *) = path;
         }
         gen.below |= strcasecmp(node->directive, "DocumentRoot") == 0
                      && (root == NULL
