@@ -60,6 +60,7 @@
 
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #endif
 
 /* configure says whether late chroot is wanted; it takes Linux's clone(2) */
@@ -101,13 +102,18 @@
 #define NODE_ERROR   "ChrootDir error"
 #define NODE_SECTION "ChrootDir section"
 
-/* How much of a jail is looked at, at start: directories this deep, entries in
- * all. Enough for what is copied into a jail by mistake, and fast. */
-#define INSPECT_DEPTH   2
-#define INSPECT_ENTRIES 4096
+/* How much of a jail is looked at, at start: directories this deep, entries of
+ * each, and in all. Enough for what is copied into a jail by mistake, and
+ * fast. */
+#define INSPECT_DEPTH     2
+#define INSPECT_DIRECTORY 1024
+#define INSPECT_ENTRIES   4096
 
 /* How wide a path may make its column of the report */
 #define REPORT_COLUMN 36
+
+/* FcgidIPCDir when it is not set, in Debian */
+#define FCGID_SOCKETS "/var/lib/apache2/fcgid/sock"
 
 /* How many lists the names of directives are kept in */
 #define ROW_LISTS 1024
@@ -152,11 +158,11 @@ typedef struct {
 /* What a <Directory> section meant outside, kept in its per-directory
  * configuration */
 typedef struct {
-    const char *path;  /* canonical, may be a pattern */
-    ap_regex_t *regex; /* or a regular expression */
-    int depth;         /* the components that httpd sorts by */
-    int order;         /* among those of the same depth */
-    int outside;       /* it is about nothing in the jail */
+    const char *path; /* canonical, may be a pattern */
+    int is_regex;     /* it is a regular expression */
+    int depth;        /* the components that httpd sorts by */
+    int order;        /* among those of the same depth */
+    int outside;      /* it is about nothing in the jail */
 } chroot_section;
 
 /* What becomes of a path in the hands of a child */
@@ -194,6 +200,7 @@ typedef struct {
 typedef struct {
     const char *jail;     /* canonical path, NULL without a jail */
     const char *written;  /* the argument of ChrootDir */
+    int links;            /* it gets to the jail through symbolic links */
     ap_directive_t *node; /* the ChrootDir that counts */
     int fix_root;
     apr_array_header_t *roots;        /* of chroot_root: the jail's spellings */
@@ -272,6 +279,21 @@ static const char *path_below(const char *path, const char *dir)
     return path[len] == '\0' ? "/" : NULL;
 }
 
+/* What remains of path behind a spelling of the jail, or NULL; as path_below(),
+ * but requests ask this several times each. */
+static const char *path_behind(const char *path, const chroot_root *root)
+{
+    if (root->outer[1] == '\0') {
+        return path;
+    }
+    if (path[0] != '/' || path[1] != root->outer[1]
+        || strncmp(path, root->outer, root->length) != 0) {
+        return NULL;
+    }
+    path += root->length;
+    return *path == '/' ? path : *path == '\0' ? "/" : NULL;
+}
+
 /* The inner path of an outer one, by any spelling of the jail, or NULL when it
  * is not inside. */
 static const char *path_inside(apr_pool_t *p, const char *path)
@@ -281,7 +303,7 @@ static const char *path_inside(apr_pool_t *p, const char *path)
     int i;
 
     for (i = 0; i < gen.roots->nelts; i++, root++) {
-        rest = path_below(path, root->outer);
+        rest = path_behind(path, root);
         if (rest == NULL) {
             continue;
         }
@@ -294,15 +316,30 @@ static const char *path_inside(apr_pool_t *p, const char *path)
     return NULL;
 }
 
+/* Whether an absolute path is as httpd's directory walk sees it but for
+ * slashes at its end: without "//", "." and "..", and without names that begin
+ * with a dot, which are rare. */
+static int path_is_plain(const char *path)
+{
+    if (*path != '/') {
+        return 0;
+    }
+    for (; *path != '\0'; path++) {
+        if (*path == '/' && (path[1] == '/' || path[1] == '.')) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* An absolute path as httpd's directory walk sees it: without "//", "." and
  * ".."; one that climbs above the root stays as it is. */
 static const char *path_canonical(apr_pool_t *p, const char *path)
 {
     char *canonical;
 
-    if (*path == '/' && strstr(path, "//") == NULL
-        && strstr(path, "/.") == NULL) {
-        return path; /* as nearly all */
+    if (path_is_plain(path)) {
+        return path;
     }
     return apr_filepath_merge(&canonical, NULL, path, APR_FILEPATH_TRUENAME, p)
                    == APR_SUCCESS
@@ -478,6 +515,7 @@ static const char *jail_resolve(apr_pool_t *p, const char *word)
     path = path_trimmed(p, path);
     if (strcmp(path, gen.jail) != 0) {
         root_add(path, "/");
+        gen.links = 1;
     }
     return NULL;
 }
@@ -603,11 +641,11 @@ static chroot_root *root_of(apr_pool_t *p, const char *path)
     int i;
 
     for (i = 0; i < gen.roots->nelts; i++, root++) {
-        if (path_below(path, root->outer) != NULL) {
+        if (path_behind(path, root) != NULL) {
             return root;
         }
     }
-    if (path_below(path_real(p, path), gen.jail) == NULL) {
+    if (!gen.fix_root || path_below(path_real(p, path), gen.jail) == NULL) {
         return NULL;
     }
     do {
@@ -628,6 +666,12 @@ static const char *path_once(apr_pool_t *p, const char *inner)
                                          : inner;
 }
 
+/* Whether enough paths are noted. */
+static int paths_full(void)
+{
+    return gen.paths == NULL || (!gen.dump && gen.paths->nelts >= LOOK_PATHS);
+}
+
 /* Notes that a directive names the path written, which is outer outside; inner
  * is what the compiler makes of it for children, NULL when it makes nothing.
  * With FixRoot off what is written is what they use. What is noted is in the
@@ -638,7 +682,7 @@ static chroot_path *path_note(const ap_directive_t *node, const char *written,
     static chroot_path spare;
     chroot_path *path = &spare;
 
-    if (gen.paths != NULL && (gen.dump || gen.paths->nelts < LOOK_PATHS)) {
+    if (!paths_full()) {
         path = apr_array_push(gen.paths);
     }
     memset(path, 0, sizeof(*path));
@@ -665,8 +709,12 @@ static const char *path_noted(apr_pool_t *p, const ap_directive_t *node,
                               const char *written, const char *path)
 {
     const char *inner = path_inner(p, path);
+    chroot_path *note = path_note(node, written, path,
+                                  inner != NULL ? inner : path);
 
-    path_note(node, written, path, inner != NULL ? inner : path);
+    if (strchr(path, '?') != NULL) {
+        note->fate = FATE_INSIDE; /* mod_lua's patterns: nobody knows */
+    }
     return inner;
 }
 
@@ -709,16 +757,16 @@ static const char *inner_socket(apr_pool_t *p, const ap_directive_t *node,
                                 char **words, int n)
 {
     const char *start = strstr(words[n], "unix:");
-    const char *end, *inner;
-    char *path;
+    const char *end, *inner, *path;
 
-    if (start == NULL) {
+    if (start == NULL || start[5] != '/') {
         return NULL;
     }
     start += strlen("unix:");
     end = start + strcspn(start, "|");
     path = apr_pstrmemdup(p, start, end - start);
-    inner = inner_path(p, node, &path, 0);
+    inner = path_inner(p, path);
+    path_note(node, path, path, inner != NULL ? inner : path)->mode = W_OK;
     return inner == NULL
                ? NULL
                : apr_pstrcat(p, apr_pstrmemdup(p, words[n], start - words[n]),
@@ -1166,8 +1214,9 @@ static void node_map(apr_pool_t *p, const ap_directive_t *node,
         else {
             APR_ARRAY_PUSH(gen.targets, const char *) = path;
         }
-        if (path_below(gen.jail, path) != NULL
-            || (!gen.fix_root && path[1] == '\0')) {
+        if (!row->raw
+            && (path_below(gen.jail, path) != NULL
+                || (!gen.fix_root && path[1] == '\0'))) {
             gen.open = node;
         }
         gen.below |= strcasecmp(node->directive, "DocumentRoot") == 0
@@ -1441,6 +1490,7 @@ static chroot_lie section_lies(apr_pool_t *p, const char *path,
                                const chroot_root *root, const char **inner)
 {
     const char *outer = root->outer;
+    int is_pattern = apr_fnmatch_test(path);
     size_t a, b;
 
     for (; *path != '\0'; path += a, outer += b) {
@@ -1452,10 +1502,10 @@ static chroot_lie section_lies(apr_pool_t *p, const char *path,
         }
         a = 1 + strcspn(path + 1, "/");
         b = 1 + strcspn(outer + 1, "/");
-        if (apr_fnmatch_test(path) ? apr_fnmatch(apr_pstrmemdup(p, path, a),
-                                                 apr_pstrmemdup(p, outer, b), 0)
-                                         != APR_SUCCESS
-                                   : a != b || strncmp(path, outer, a) != 0) {
+        if (is_pattern ? apr_fnmatch(apr_pstrmemdup(p, path, a),
+                                     apr_pstrmemdup(p, outer, b), 0)
+                             != APR_SUCCESS
+                       : a != b || strncmp(path, outer, a) != 0) {
             return LIES_OUTSIDE;
         }
     }
@@ -1537,8 +1587,8 @@ static void section_mark(apr_pool_t *p, ap_directive_t *node, const char *path,
     ap_directive_t *mark = apr_pcalloc(p, sizeof(*mark));
 
     section->path = apr_pstrdup(p, path);
+    section->is_regex = is_regex;
     if (is_regex) {
-        section->regex = ap_pregcomp(p, path, AP_REG_EXTENDED);
         section->depth = ap_count_dirs(path);
     }
     else if (path[1] != '\0') {
@@ -2003,7 +2053,8 @@ static void look_handler(apr_pool_t *p, const ap_directive_t *node,
         word = *words + (**words == '+');
         if (strcasecmp(word, "cgi-script") == 0
             || (strcasecmp(word, "Includes") == 0
-                && ap_find_linked_module("mod_include.c") != NULL)) {
+                && (ap_find_linked_module("mod_cgi.c") != NULL
+                    || ap_find_linked_module("mod_cgid.c") != NULL))) {
             need_program(p, node, "/bin/sh", "/bin/sh", 0);
         }
         need_backend(p, node, word);
@@ -2096,19 +2147,53 @@ static void look_pipe(apr_pool_t *p, const ap_directive_t *node, char **words)
     }
 }
 
-/* Daemons that leave root by themselves. */
+/* Daemons that leave root by themselves. With chroot= mod_wsgi takes it off
+ * the path of a script, which with FixRoot has it no more. */
 static void look_daemon(apr_pool_t *p, const ap_directive_t *node, char **words)
 {
+    const char *text = "makes processes that are not jailed";
+
     for (; *words != NULL; words++) {
         if (strncmp(*words, "chroot=", 7) == 0) {
-            return;
+            text = gen.fix_root
+                       ? "has a chroot= of its own, and finds no script"
+                       : NULL;
         }
     }
-    if (gen.paths != NULL) {
+    if (gen.paths == NULL || text == NULL) {
+        return;
+    }
+    find(p, node, 1,
+         gen.fix_root
+             ? apr_pstrcat(p, text,
+                           "; use mod_wsgi without daemons, and "
+                           "WSGIImportScript",
+                           NULL)
+             : apr_psprintf(p, "%s; add chroot=%s home=/", text, gen.jail));
+}
+
+/* A database's host, or the directory of its socket: children look for both
+ * when a connection is lost. */
+static void look_database(apr_pool_t *p, const ap_directive_t *node,
+                          char **words)
+{
+    const char *host = *words != NULL ? strstr(*words, "host=") : NULL;
+    const char *end;
+
+    if (host == NULL || gen.paths == NULL) {
+        return;
+    }
+    host += strlen("host=");
+    end = host + strcspn(host, " ");
+    if (*host != '/') {
+        need_host(p, node, apr_pstrmemdup(p, host, strcspn(host, ", ")));
+    }
+    else if (memchr(host, ',', end - host) == NULL) {
         find(p, node, 1,
              apr_psprintf(p,
-                          "makes processes that are not jailed; add chroot=%s",
-                          gen.jail));
+                          "names a socket that children cannot connect to "
+                          "again; add a host: host=%.*s,127.0.0.1",
+                          (int)(end - host), host));
     }
 }
 
@@ -2122,6 +2207,8 @@ static const chroot_directive directives[] = {
       .look = look_programs },
     { "ScriptAliasMatch", DIR_MAP, 1, .translate = outer_path },
     { "DocumentRoot", DIR_MAP, 0, .translate = outer_path },
+    { "WSGIScriptAlias WSGIScriptAliasMatch", DIR_MAP, 1,
+      .translate = outer_path },
     { "VirtualDocumentRoot VirtualDocumentRootIP VirtualScriptAlias "
       "VirtualScriptAliasIP",
       DIR_MAP, .word = 0 },
@@ -2177,8 +2264,9 @@ static const chroot_directive directives[] = {
       DIR_CHECKED, .word = 0 },
     { "LDAPTrustedClientCert LDAPTrustedGlobalCert", DIR_CHECKED, .word = 1 },
     { "SSLSessionCache SSLStaplingCache AuthnCacheSOCache CacheSocache "
-      "MDStoreDir DBDParams WSGISocketPrefix",
+      "MDStoreDir WSGISocketPrefix",
       DIR_SHARED, .word = 0 },
+    { "DBDParams", DIR_SHARED, .word = 0, .look = look_database },
     /* What else needs something: core.c, mod_access_compat.c, mod_mime.c,
      * mod_authnz_ldap.c, mod_proxy.c, mod_ssl; what is not jailed: mod_wsgi */
     { "HostnameLookups SSLUseStapling SSLOCSPEnable ProxyRequests", DIR_KNOWN,
@@ -2189,7 +2277,8 @@ static const chroot_directive directives[] = {
     { "AddHandler Options", DIR_KNOWN, .look = look_handler },
     { "WSGIDaemonProcess", DIR_KNOWN, .look = look_daemon },
     /* The parent's alone: core.c, mpm_common.c, mod_log_*.c, mod_mime*.c,
-     * mod_unixd.c, mod_ssl, mod_md, ... */
+     * mod_unixd.c, mod_ssl, mod_md, ...; or what children use before they are
+     * locked in, or back ends */
     { "ErrorLog CustomLog TransferLog GlobalLog ForensicLog", DIR_KNOWN,
       .look = look_pipe },
     { "ChrootDir CoreDumpDirectory PidFile ScoreBoardFile Mutex "
@@ -2197,7 +2286,8 @@ static const chroot_directive directives[] = {
       "SSLCertificateFile SSLCertificateKeyFile SSLCertificateChainFile "
       "SSLCACertificateFile SSLCARevocationFile SSLPassPhraseDialog "
       "MDCertificateFile MDCertificateKeyFile ScriptSock "
-      "FcgidProcessTableFile",
+      "FcgidProcessTableFile WSGIImportScript WSGIPythonHome WSGIPythonPath "
+      "ProxyFCGISetEnvIf",
       .kind = DIR_KNOWN },
     /* URLs, and names without a directory: core.c, mod_alias.c, mod_dir.c,
      * mod_autoindex.c, mod_actions.c, mod_rewrite.c, mod_proxy.c */
@@ -2224,7 +2314,7 @@ static chroot_row **row_list(chroot_row **rows, const char *name)
 
 static chroot_row **rows_make(apr_pool_t *p)
 {
-    chroot_row **rows = apr_pcalloc(p, ROW_LISTS * sizeof(*rows));
+    chroot_row **rows = apr_pcalloc(p, sizeof(chroot_row *[ROW_LISTS]));
     const chroot_directive *row;
     chroot_row *one, **list;
     char *names, *name;
@@ -2255,6 +2345,16 @@ static const chroot_directive *node_row(chroot_row **rows,
     return one != NULL ? one->row : NULL;
 }
 
+/* Whether two names, the second below the jail, are the same directory. */
+static int same_directory(apr_pool_t *p, const char *outer, const char *inner)
+{
+    struct stat a, b;
+
+    return stat(outer, &a) == 0
+           && stat(apr_pstrcat(p, gen.jail, inner, NULL), &b) == 0
+           && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 /* Looks for what is left of the jail's path when a directive was translated:
  * an error where it decides about access, a warning where nobody knows. */
 static void node_scan(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
@@ -2282,7 +2382,7 @@ static void node_scan(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
                                    "jail: \"%s/x\" is \"/x\" there",
                                    node->directive, root->outer, root->outer));
         }
-        else {
+        else if (!same_directory(ptemp, gen.jail, root->outer)) {
             find(p, node, 1,
                  apr_psprintf(p,
                               "names \"%s\" and is not known to "
@@ -2291,16 +2391,6 @@ static void node_scan(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
         }
         return;
     }
-}
-
-/* Whether two names, the second below the jail, are the same directory. */
-static int same_directory(apr_pool_t *p, const char *outer, const char *inner)
-{
-    struct stat a, b;
-
-    return stat(outer, &a) == 0
-           && stat(apr_pstrcat(p, gen.jail, inner, NULL), &b) == 0
-           && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 /* The commands that make the self-link for a spelling of the jail: a relative
@@ -2328,8 +2418,9 @@ static const char *shared_path(apr_pool_t *p, const ap_directive_t *node,
     if (strcasecmp(node->directive, "DBDParams") == 0) {
         path = strstr(word, "=/");
         word = path != NULL ? path + 1 : word;
-        return *word == '/' ? apr_pstrmemdup(p, word, strcspn(word, ", "))
-                            : NULL;
+        return *word == '/' && strstr(node->args, "host=/") == NULL
+                   ? apr_pstrmemdup(p, word, strcspn(word, ", "))
+                   : NULL;
     }
     if (strcasecmp(node->directive, "FcgidWrapper") == 0) {
         word = apr_pstrmemdup(p, word, strcspn(word, " "));
@@ -2368,7 +2459,10 @@ static void node_share(apr_pool_t *p, const ap_directive_t *node,
         return;
     }
     note->fate = FATE_OUTSIDE;
-    if (row->kind == DIR_CHECKED && path_inner(p, path) == NULL) {
+    if (stat(dir, &st) == -1) {
+        cure = apr_psprintf(p, "make the directory: mkdir -p %s", dir);
+    }
+    else if (row->kind == DIR_CHECKED && path_inner(p, path) == NULL) {
         cure = apr_psprintf(p, "copy it: mkdir -p %s && cp -a %s %s",
                             path_parent(p, inner), path, inner);
     }
@@ -2433,7 +2527,7 @@ static void tree_map(apr_pool_t *p, chroot_row **rows, ap_directive_t *node)
 {
     const chroot_directive *row;
 
-    for (; node != NULL; node = node->next) {
+    for (; node != NULL && (gen.fix_root || !paths_full()); node = node->next) {
         row = node_row(rows, node);
         if (row != NULL && row->kind == DIR_MAP) {
             node_map(p, node, row);
@@ -2465,7 +2559,7 @@ static void roots_below_targets(void)
 static void tree_translate(apr_pool_t *p, apr_pool_t *ptemp, chroot_row **rows,
                            ap_directive_t *node)
 {
-    for (; node != NULL; node = node->next) {
+    for (; node != NULL && (gen.fix_root || !paths_full()); node = node->next) {
         tree_translate(p, ptemp, rows, node->first_child);
         if (is_section(node)) {
             section_compile(p, ptemp, node);
@@ -2599,6 +2693,13 @@ static void compile_tree(apr_pool_t *p, apr_pool_t *ptemp)
         need(ptemp, gen.node, TZDIR, X_OK, 1,
              apr_psprintf(ptemp, "mkdir -p %s%s && cp -R %s/. %s%s", gen.jail,
                           TZDIR, TZDIR, gen.jail, TZDIR));
+    }
+    if (ap_find_linked_module("mod_fcgid.c") != NULL
+        && node_last("FcgidIPCDir") == NULL && stat(FCGID_SOCKETS, &st) == 0) {
+        need(ptemp, gen.node, FCGID_SOCKETS, W_OK | X_OK, 1,
+             apr_psprintf(ptemp, "mkdir -p %s%s && chown --reference=%s %s%s",
+                          gen.jail, FCGID_SOCKETS, FCGID_SOCKETS, gen.jail,
+                          FCGID_SOCKETS));
     }
     tree_map(ptemp, rows, ap_conftree);
     roots_below_targets();
@@ -3134,9 +3235,12 @@ static int verify(server_rec *s)
         max = DESCRIPTORS_MAX;
     }
     for (fd = 0; ok && fd < max; fd++) {
+        if (fcntl((int)fd, F_GETFD) == -1 && errno == EBADF) {
+            continue;
+        }
         apr_snprintf(number, sizeof(number), "%ld", fd);
         if (fstat((int)fd, &st) == -1) {
-            ok = errno == EBADF || verify_failed(s, "descriptor", number);
+            ok = verify_failed(s, "descriptor", number);
         }
         else if (S_ISDIR(st.st_mode) && dir_is_inside((int)fd, ".") != 1) {
             ok = verify_broken(s, "descriptor", number,
@@ -3159,70 +3263,114 @@ static int user_may_write(const struct stat *st)
            || (st->st_mode & S_IWOTH);
 }
 
-/* Every component of the jail's path: whoever may write to one of them can
- * put another directory in the jail's place. */
-static void inspect_path(apr_pool_t *p)
+/* One component of the jail's path: whoever may write to it can put another
+ * directory in the jail's place. */
+static void inspect_component(apr_pool_t *p, const char *path)
 {
-    const char *end = gen.jail, *path;
     struct stat st;
 
-    do {
+    if (stat(path, &st) == -1) {
+        return;
+    }
+    if (strcmp(path, gen.jail) == 0 && user_may_write(&st)) {
+        find_file(p, path, &st,
+                  "is the jail, and User or Group may write to it");
+    }
+    else if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH))) {
+        find_file(p, path, &st,
+                  "should be writable by root alone: others could replace the "
+                  "jail");
+    }
+}
+
+/* Every component of the jail's path, and of the one that ChrootDir names when
+ * that gets there through symbolic links. */
+static void inspect_path(apr_pool_t *p)
+{
+    const chroot_root *written = (const chroot_root *)gen.roots->elts + 1;
+    const char *end, *path;
+
+    if (gen.jail[1] != '\0') {
+        inspect_component(p, "/");
+    }
+    for (end = gen.jail; *end != '\0';) {
         end = end + 1 + strcspn(end + 1, "/");
-        path = apr_pstrmemdup(p, gen.jail, end - gen.jail);
-        if (stat(path, &st) == -1) {
-            continue;
+        inspect_component(p, apr_pstrmemdup(p, gen.jail, end - gen.jail));
+    }
+    for (end = gen.links ? written->outer : ""; *end != '\0';) {
+        end = end + 1 + strcspn(end + 1, "/");
+        path = apr_pstrmemdup(p, written->outer, end - written->outer);
+        if (*end != '\0' && path_below(gen.jail, path) == NULL) {
+            inspect_component(p, path);
         }
-        if (*end == '\0' && user_may_write(&st)) {
-            find_file(p, path, &st,
-                      "is the jail, and User or Group may "
-                      "write to it");
-        }
-        else if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH))) {
-            find_file(p, path, &st,
-                      "should be writable by root alone: "
-                      "others could replace the jail");
-        }
-    } while (*end != '\0');
+    }
+}
+
+/* Whether a device is null, zero, full, random or urandom: programs need
+ * them, and they lead nowhere. Linux, admin-guide/devices.txt. */
+static int device_is_harmless(dev_t device)
+{
+#ifdef __linux__
+    return major(device) == 1
+           && (minor(device) == 3 || minor(device) == 5 || minor(device) == 7
+               || minor(device) == 8 || minor(device) == 9);
+#else
+    return 0;
+#endif
 }
 
 /* The top levels of the jail: device nodes, set-user-id files and a mounted
- * /proc are ways out of it. left counts the entries still to look at. */
+ * /proc are ways out of it. A directory is looked at before those in it; left
+ * counts the entries still to look at. */
 static void inspect_inside(apr_pool_t *p, const char *path, int depth,
                            int *left)
 {
+    apr_array_header_t *below = apr_array_make(p, 16, sizeof(const char *));
     DIR *dir = opendir(path);
-    const struct dirent *entry;
+    const struct dirent *entry = NULL;
     struct stat st, self;
     const char *name;
+    int i;
 
-    while (dir != NULL && (*left)-- > 0 && (entry = readdir(dir)) != NULL) {
+    for (i = 0; dir != NULL && (entry = readdir(dir)) != NULL; i++) {
+        if (i == INSPECT_DIRECTORY || (*left)-- <= 0) {
+            find(p, NULL, 0,
+                 apr_psprintf(p,
+                              "%s has many entries, not all of them were "
+                              "looked at",
+                              path));
+            break;
+        }
         name = apr_pstrcat(p, path, "/", entry->d_name, NULL);
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0
             || lstat(name, &st) == -1) {
             continue;
         }
-        if (S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode)) {
+        if (S_ISBLK(st.st_mode)
+            || (S_ISCHR(st.st_mode) && !device_is_harmless(st.st_rdev))) {
             find_file(p, name, &st, "is a device node in the jail");
         }
         else if (S_ISREG(st.st_mode) && (st.st_mode & (S_ISUID | S_ISGID))) {
             find_file(p, name, &st,
-                      "is set-user-id or set-group-id in the "
-                      "jail");
+                      "is set-user-id or set-group-id in the jail");
         }
         else if (S_ISDIR(st.st_mode) && st.st_dev != gen.dev
                  && lstat(apr_pstrcat(p, name, "/self/root", NULL), &self)
                         == 0) {
             find_file(p, name, &st,
-                      "is a mounted proc file system in the "
-                      "jail: it shows other processes, and leads to their "
-                      "directories");
+                      "is a mounted proc file system in the jail: it shows "
+                      "other processes, and leads to their directories");
         }
         else if (S_ISDIR(st.st_mode) && depth > 1) {
-            inspect_inside(p, name, depth - 1, left);
+            APR_ARRAY_PUSH(below, const char *) = name;
         }
     }
     if (dir != NULL) {
         (void)closedir(dir);
+    }
+    for (i = 0; i<below->nelts && * left> 0; i++) {
+        inspect_inside(p, APR_ARRAY_IDX(below, i, const char *), depth - 1,
+                       left);
     }
 }
 
@@ -3668,7 +3816,7 @@ static void find_in_paths(apr_pool_t *p)
     apr_hash_t *said = apr_hash_make(p);
     const chroot_path *path = (chroot_path *)gen.paths->elts;
     const char *text, *inner;
-    struct stat st;
+    struct stat st = { 0 };
     int copies = 0, i;
 
     for (i = 0; i < gen.paths->nelts; i++, path++) {
@@ -3686,7 +3834,8 @@ static void find_in_paths(apr_pool_t *p)
         }
         else if (!path->bites || path->outer == NULL
                  || (path->fate != FATE_UNREADABLE
-                     && stat(path->outer, &st) == -1)) {
+                     && stat(path->outer, &st) == -1
+                     && (path->mode == 0 || inner != NULL))) {
             continue; /* as without a jail */
         }
         else if (path->fate == FATE_UNREADABLE) {
@@ -3741,8 +3890,9 @@ static void find_all(apr_pool_t *p)
     if (ap_find_linked_module("mod_fcgid.c") != NULL
         && ap_unixd_config.suexec_enabled) {
         find(p, NULL, 1,
-             "mod_fcgid's manager keeps the right to become root, and is not "
-             "jailed, because of suexec; write \"Suexec Off\"");
+             "mod_fcgid's manager, and the programs that it starts for "
+             "children, are outside of the jail because of suexec; write "
+             "\"Suexec Off\"");
     }
     if (ap_find_linked_module("mod_passenger.c") != NULL) {
         find(p, NULL, 1, "mod_passenger's daemons are not jailed");
@@ -3788,8 +3938,8 @@ static int section_follows(ap_conf_vector_t *a, ap_conf_vector_t *b)
 {
     const chroot_section *one = section_known(a), *other = section_known(b);
 
-    if ((one->regex != NULL) != (other->regex != NULL)) {
-        return one->regex != NULL;
+    if (one->is_regex != other->is_regex) {
+        return one->is_regex;
     }
     return one->depth != other->depth ? one->depth > other->depth
                                       : one->order > other->order;
@@ -4125,7 +4275,7 @@ static int filename_strip(request_rec *r)
     int i;
 
     for (i = 0; i < gen.roots->nelts; i++, root++) {
-        if (path_below(r->filename, root->outer) == NULL) {
+        if (path_behind(r->filename, root) == NULL) {
             continue;
         }
         r->filename += root->length;
@@ -4151,7 +4301,7 @@ static int chroot_map_to_storage(request_rec *r)
     if (mapping == NULL && strncmp(r->filename, INNER_TARGET, 3) == 0) {
         mapping = &mapped_inner;
     }
-    if (strstr(r->filename, "//") || strstr(r->filename, "/.")) {
+    if (!path_is_plain(r->filename)) {
         r->filename = apr_pstrdup(r->pool,
                                   path_canonical(r->pool, r->filename));
     }
@@ -4171,6 +4321,15 @@ static int chroot_map_to_storage(request_rec *r)
     }
     return path_inside(r->pool, r->filename) != NULL ? HTTP_NOT_FOUND
                                                      : DECLINED;
+}
+
+/* Whether a section's regular expression, which httpd has compiled before in
+ * another form, matches a path. */
+static int regex_matches(apr_pool_t *p, const char *text, const char *path)
+{
+    ap_regex_t *regex = ap_pregcomp(p, text, AP_REG_EXTENDED);
+
+    return regex != NULL && ap_regexec(regex, path, 0, NULL, 0) == 0;
 }
 
 /* Instead of the core, for requests that lead outside: there is no file, but
@@ -4202,8 +4361,8 @@ static int chroot_map_outside(request_rec *r)
     found = apr_array_make(r->pool, 8, sizeof(void *));
     for (i = 0; i < *all; i++) {
         section = section_known(list[i]);
-        if (section->regex != NULL
-                ? ap_regexec(section->regex, path.outer, 0, NULL, 0) != 0
+        if (section->is_regex
+                ? !regex_matches(r->pool, section->path, path.outer)
                 : section_lies(r->pool,
                                section->path[1] != '\0' ? section->path : "",
                                &path, &inner)

@@ -4,6 +4,7 @@ reports/NAME.txt, word for word.  Each was read by eye before it was kept.
 A site's directory is mounted at /srv, for httpd alone, so that the paths in
 the reports are the same everywhere.
 """
+import os
 import re
 import shutil
 import socket
@@ -261,9 +262,17 @@ def test_daemons_that_nobody_jails_are_named(site):
               "WSGIDaemonProcess free\n"
               "WSGIDaemonProcess jailed chroot=/srv/www\n")
     output = site.httpd("/srv/wsgi.conf", "-t")[1]
-    said = re.findall("chroot:warn.* (WSGI.*)", output)
-    assert said == ["WSGIDaemonProcess at /srv/wsgi.conf:5 makes processes "
-                    "that are not jailed; add chroot=/srv/www"]
+    said = re.findall("chroot:warn.* (WSGI.*?);", output)
+    assert said == [
+        "WSGIDaemonProcess at /srv/wsgi.conf:5 makes processes that are not "
+        "jailed", "WSGIDaemonProcess at /srv/wsgi.conf:6 has a chroot= of its "
+        "own, and finds no script"]
+    site.conf("wsgi", (site.root / "wsgi.conf").read_text().replace(
+        "Include /srv/base.conf\n", "").replace("FixRoot On", "FixRoot Off"))
+    output = site.httpd("/srv/wsgi.conf", "-t")[1]
+    assert re.findall("chroot:warn.* (WSGI.*)", output) == [
+        "WSGIDaemonProcess at /srv/wsgi.conf:5 makes processes that are not "
+        "jailed; add chroot=/srv/www home=/"]
 
 
 @pytest.mark.parametrize("lines, need", [
@@ -333,6 +342,47 @@ def test_certificates_that_were_copied_are_found(site):
     put(site.root / "www", {"srv/ca": Dir})
     assert not [text for text in findings(site.report("ssl")[1])
                 if "SSLCACertificatePath" in text]
+
+
+@pytest.mark.parametrize("lines, said", [
+    ("DBDriver pgsql\nDBDParams \"host=/run/postgresql dbname=x\"",
+     "add a host: host=/run/postgresql,127.0.0.1"),
+    ("DBDriver pgsql\nDBDParams \"host=/run/postgresql,127.0.0.1\"", None),
+    ("DBDriver pgsql\nDBDParams \"host=db.example.org dbname=x\"",
+     "needs /etc/resolv.conf"),
+    ("DBDriver pgsql\nDBDParams \"host=192.0.2.1 dbname=x\"", None),
+    ("DBDriver sqlite3\nDBDParams /srv/run/x.db", 'names "/srv/run/x.db"'),
+    ("FcgidIPCDir /srv/run", 'names "/srv/run"'),
+    ("FcgidIPCDir /srv/www/log", 'names "/srv/www/log"'),
+    ("FcgidWrapper \"/bin/true -x\" .php", 'names "/bin/true"'),
+    ("WSGISocketPrefix /srv/none/wsgi", "mkdir -p /srv/none"),
+    ("SetEnv DATA /srv/www/data", "not known to ChrootFixRoot"),
+    ("LuaPackagePath /srv/www/lua/?.lua", None),
+    ("WSGIScriptAlias /a /srv/www/html", None),
+    ("WSGIScriptAlias /a /srv/run", 'names "/srv/run"'),
+    ('ProxyFCGISetEnvIf true A "/srv/www%{reqenv:A}"', None),
+    ("SetHandler proxy:unix:/run/none.sock|fcgi://localhost",
+     'names "/run/none.sock"')])
+def test_what_applications_need_is_warned_of(site, lines, said):
+    loads = "".join(
+        f"LoadModule {name}_module ${{MODULES}}/mod_{name}.so\n" for name in
+        ("dbd", "fcgid", "wsgi", "env", "lua", "proxy", "proxy_fcgi"))
+    site.conf("app", loads + "Suexec Off\nChrootDir /srv/www\n"
+              "ChrootFixRoot On\nFcgidIPCDir /srv/www/html\n" + lines + "\n")
+    status, output = site.httpd("/srv/app.conf", "-t")
+    assert status == 0, output
+    warned = [line for line in output.splitlines() if "chroot:warn" in line
+              and "html" not in line or "WSGIScript" in line]
+    assert len(warned) == (said is not None), output
+    assert said is None or said in warned[0]
+
+
+def test_devices_that_lead_nowhere_are_quiet(site):
+    (site.root / "www/dev").mkdir()
+    for minor in (3, 5, 8, 9):
+        os.mknod(site.root / f"www/dev/{minor}", 0o20666, os.makedev(1, minor))
+    site.conf("dev", "ChrootDir /srv/www\n")
+    assert site.httpd("/srv/dev.conf", "-t") == (0, "Syntax OK\n")
 
 
 def test_mod_status_names_the_jail(jailed, variant):
