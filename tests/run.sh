@@ -8,11 +8,16 @@ set -eu
 
 # What the suite drives, what it builds with, what it looks with.
 packages="
-    apache2 apache2-dev apache2-suexec-pristine
+    apache2 apache2-dev apache2-suexec-pristine apache2-utils
     libapache2-mod-fcgid libapache2-mod-perl2 libapache2-mod-php8.2
-    autoconf automake clang gcc git libc6-dev libclang-rt-14-dev lintian make
-    build-essential busybox-static ca-certificates curl libcap2-bin procps python3-hypothesis
-    openssl python3-pytest rpm strace tzdata valgrind
+    libapache2-mod-security2 libapache2-mod-wsgi-py3 modsecurity-crs
+    libaprutil1-dbd-pgsql libaprutil1-dbd-sqlite3 libaprutil1-ldap
+    php8.2-cgi php8.2-fpm postgresql python3-bottle python3-websockets slapd
+    autoconf automake build-essential clang gcc git libc6-dev
+    libclang-rt-14-dev libfcgi-dev lintian make rpm
+    busybox-static ca-certificates curl gnuplot-nox ldap-utils libcap2-bin
+    litmus logrotate openssl procps python3-hypothesis python3-pytest strace
+    tzdata util-linux valgrind wrk
 "
 
 fail() { printf 'run.sh: %s\n' "$*" >&2; exit 1; }
