@@ -1,0 +1,769 @@
+#!/usr/bin/python3
+"""What the jail costs, beside no jail and stock ChrootDir.  See README.md."""
+import argparse
+import contextlib
+import math
+import os
+import platform
+import re
+import resource
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(BENCH.parent / "tests"))
+
+import procfs  # noqa: E402
+from harness import (  # noqa: E402
+    MPMS, PLAIN, PROJECT, Builds, Dir, File, Mode, Request, Server,
+    httpd_command, put, run_ok, wait_for)
+
+RESULTS = BENCH / "results"
+
+# ------------------------------------------------------------ what is compared
+
+# The content lies in ${JAIL}/srv, and for each server alone that is mounted on
+# /srv, too: "short" has outside the paths that the jailed ones have inside.
+INNER, OUTER = "/srv", "${JAIL}/srv"
+
+
+@dataclass(frozen=True)
+class Setup:
+    name: str
+    jail: str = ""          # directives
+    base: str = INNER       # of all paths in the configuration
+    variant: str = None     # of mod_chroot
+
+    def __str__(self):
+        return self.name
+
+
+JAIL = "ChrootDir ${JAIL}\n"
+OFF, ON = JAIL + "ChrootFixRoot Off\n", JAIL + "ChrootFixRoot On\n"
+NONE = Setup("none", base=OUTER)
+SHORT = Setup("short")
+STOCK = Setup("stock", JAIL)
+FIX_OFF = Setup("off", OFF, variant="late")
+FIX_ON = Setup("on", ON, OUTER, "late")
+ALL = (NONE, SHORT, STOCK, FIX_OFF, FIX_ON)
+EARLY_OFF = Setup("off", OFF, variant="early")
+EARLY_ON = Setup("on", ON, OUTER, "early")
+ALL_EARLY = (NONE, SHORT, STOCK, EARLY_OFF, EARLY_ON)
+
+# With those of harness.py, what Debian enables; and two for the measurements.
+MODULES = ("access_compat", "auth_basic", "authn_core", "authn_file",
+           "authz_host", "authz_user", "autoindex", "deflate", "env", "filter",
+           "negotiation", "reqtimeout", "setenvif", "status", "cgi", "rewrite")
+
+SITE = """\
+LogLevel notice
+MaxKeepAliveRequests 0
+DocumentRoot "{base}/docs"
+Alias "/pictures" "{base}/pictures"
+ScriptAlias "/programs" "{base}/programs"
+<Directory "/">
+    Options FollowSymLinks
+    AllowOverride {override}
+    Require all denied
+</Directory>
+<Directory "{base}">
+    Require all granted
+</Directory>
+<Directory "{base}/docs/override">
+    AllowOverride All
+</Directory>
+"""
+PAGE, PICTURE, OVERRIDDEN = (f"{word}\n" * 100 for word in
+                             ("page", "picture", "overridden"))
+LAST_MODIFIED = 1_000_000_000, "Sun, 09 Sep 2001 01:46:40 GMT"
+
+
+def site_files(builds):
+    return {
+        "srv/docs/index.html": "home", "srv/docs/page.txt": PAGE,
+        "srv/pictures/picture.txt": PICTURE,
+        "srv/docs/override/.htaccess": "ForceType text/x-overridden\n",
+        "srv/docs/override/page.txt": OVERRIDDEN,
+        "srv/programs/printenv": File(copy_of=builds.program("printenv"),
+                                      mode=0o755)}
+
+
+@dataclass
+class Kind:
+    """A kind of request, and what makes its answer the right one."""
+    name: str
+    path: str
+    holds: str
+    status: int = 200
+    type: str = "text/plain"
+    headers: dict = field(default_factory=dict)
+
+    def check(self, server):
+        answer = server.request(Request(self.path, headers=self.headers))
+        if (answer.status != self.status or self.holds not in answer.text
+                or not answer.headers.get("content-type", "").startswith(
+                    self.type)):
+            raise Failure(f"{self.name}: not the right answer: {answer}")
+
+
+KINDS = (
+    Kind("static file", "/page.txt", PAGE),
+    Kind("Alias", "/pictures/picture.txt", PICTURE),
+    Kind(".htaccess", "/override/page.txt", OVERRIDDEN,
+         type="text/x-overridden"),
+    Kind("304", "/page.txt", "", 304, "",
+         {"If-Modified-Since": LAST_MODIFIED[1]}),
+    Kind("404", "/none.txt", "was not found", 404, "text/html"),
+    Kind("CGI", "/programs/printenv", "\nSCRIPT_NAME=/programs/printenv\n"))
+
+
+LINEAR = 1.2        # the most that growths() may be of that without the module
+
+
+class Failure(Exception):
+    """What was measured is not what it seems."""
+
+
+# ------------------------------------------------------------------- the table
+
+@dataclass
+class Section:
+    """Some rows of {column: measured values}, and what must hold for them."""
+    title: str
+    unit: str
+    columns: tuple
+    bars: tuple = ()         # (column, to column, ratio at most)
+    digits: int = 0
+    plot: str = ""           # name of the SVG
+    figure: object = statistics.median
+    rows: dict = field(default_factory=dict)
+    unbarred: set = field(default_factory=set)      # rows
+    growth: tuple = ()       # a row, one with more hosts, how many times more
+
+    def add(self, row, column, value):
+        self.rows.setdefault(row, {}).setdefault(str(column), []).append(value)
+
+    def value(self, row, column):
+        return self.figure(self.rows[row][column])
+
+    def ratio(self, row, column, to):
+        value, below = self.value(row, column), self.value(row, to)
+        if not below:
+            return 1.0 if not value else math.inf
+        return value / below
+
+    def cell(self, row, column):
+        return (f"{self.value(row, column):,.{self.digits}f}"
+                f" ±{spread(self.rows[row][column]):.1f}%")
+
+    def text(self):
+        table = [[self.unit, *self.columns,
+                  *(f"{one}/{other} <= {limit}" if limit else f"{one}/{other}"
+                    for one, other, limit in self.bars)]]
+        for row in self.rows:
+            table.append([row, *(self.cell(row, column)
+                                 for column in self.columns)])
+            for one, other, limit in self.bars:
+                ratio = self.ratio(row, one, other)
+                missed = (limit and ratio > limit
+                          and row not in self.unbarred)
+                table[-1].append(f"{ratio:.3f}" + "!" * bool(missed))
+        widths = [max(map(len, column)) for column in zip(*table)]
+        lines = ["  ".join([line[0].ljust(widths[0]), *(
+            cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))])
+            for line in table]
+        return "\n".join([self.title, "-" * len(self.title), *lines,
+                          *self.growth_text(), ""])
+
+    def growth_text(self):
+        if not self.growth:
+            return []
+        return ["By the host, {1} take of what {0} do: ".format(*self.growth)
+                + ", ".join(f"{column} {growth:.2f}"
+                            for column, growth in self.growths().items())]
+
+    def growths(self):
+        """What a host more takes among many, by what it takes among few."""
+        few, many, times = self.growth
+        return {column: self.value(many, column) / self.value(few, column)
+                / times for column in self.columns}
+
+    def missed(self):
+        found = [f"{self.title}: {row}: {one}/{other} is "
+                 f"{self.ratio(row, one, other):.3f}, more than {limit}"
+                 for row in self.rows if row not in self.unbarred
+                 for one, other, limit in self.bars
+                 if limit and self.ratio(row, one, other) > limit]
+        if self.growth:
+            growths = self.growths()
+            found += [f"{self.title}: {one} grows faster than {other}"
+                      for one, other, limit in self.bars
+                      if limit and growths[one] > LINEAR * growths[other]]
+        return found
+
+    def svg(self, directory):
+        first = self.columns[0]
+        lines = [" ".join([f'"{row}"', *(
+            f"{self.ratio(row, column, first):.4f}"
+            for column in self.columns)]) for row in self.rows]
+        plots = ", ".join(f'$data using {number}:xtic(1) title "{column}"'
+                          for number, column in enumerate(self.columns, 2))
+        script = "\n".join([
+            'set terminal svg size 900,400 font "sans,12" background "white"',
+            f'set output "{directory / self.plot}.svg"',
+            f'set title "{self.title}" noenhanced',
+            f'set ylabel "{self.unit}, {first} = 1" noenhanced',
+            "set xtics noenhanced", "set key outside noenhanced",
+            "set yrange [0:*]", "set grid y", "set style data histograms",
+            "set style fill solid 0.7", "set boxwidth 0.9",
+            "$data << END", *lines, "END", f"plot {plots}", ""])
+        subprocess.run(["gnuplot", "-"], input=script, text=True, check=True)
+
+
+def lower_quartile(values):
+    if len(values) == 1:
+        return values[0]
+    return statistics.quantiles(values, n=4, method="inclusive")[0]
+
+
+def spread(values):
+    """Half of what the middle half of the values spans, in percent of their
+    median."""
+    middle = statistics.median(values)
+    if len(values) < 2 or not middle:
+        return 0.0
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return 100 * (high - low) / 2 / middle
+
+
+# ----------------------------------------------------------------- the servers
+
+class Bench:
+    def __init__(self, workspace, smoke):
+        self.workspace, self.smoke = workspace, smoke
+        (workspace / "build").mkdir()
+        self.builds = Builds(workspace / "build")
+        for variant in ("late", "early"):
+            self.builds.variant(variant)
+        self.builds.program("printenv")
+        self.count = 0
+
+    def pick(self, full, smoke):
+        return smoke if self.smoke else full
+
+    def server(self, setup, config="", override="All", **options):
+        self.count += 1
+        root = self.workspace / f"{self.count:03}"
+        root.mkdir()
+        so = self.builds.variant(setup.variant) if setup.variant else PLAIN
+        server = Server(
+            root, so=so, files=site_files(self.builds), modules=MODULES,
+            config=setup.jail + SITE.format(base=setup.base,
+                                            override=override) + config,
+            binds=[(root / "jail/srv", INNER)], **options)
+        os.utime(root / "jail/srv/docs/page.txt", (LAST_MODIFIED[0],) * 2)
+        server.setup = setup
+        if setup is STOCK:
+            # threads that end look for it, and without it children abort
+            library, machine = (
+                run_ok(["gcc", f"-print-{what}"]).strip()
+                for what in ("file-name=libgcc_s.so.1", "multiarch"))
+            server.put({f"lib/{machine}/libgcc_s.so.1": File(copy_of=library)})
+        return server
+
+    @contextlib.contextmanager
+    def servers(self, setups, mode=Mode.FOREGROUND, prepare=None, **options):
+        """{setup: a running server}; their ends are audited."""
+        made = []
+        complaints = []
+        try:
+            for setup in setups:
+                made.append(self.server(setup, **options))
+                if prepare:
+                    prepare(made[-1])
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(lambda server: server.start(mode), made))
+            for server in made:
+                pids = [server.pid] if mode == Mode.SINGLE else None
+                server.assert_jailed(
+                    server.jail if server.setup.jail else "/", pids)
+            yield dict(zip(setups, made))
+        finally:
+            with ThreadPoolExecutor(5) as pool:
+                for complaint in pool.map(Server.close, made):
+                    complaints += complaint
+            for server in made:
+                shutil.rmtree(server.root)
+        if complaints:
+            raise Failure("\n".join(complaints))
+
+
+# ----------------------------------------------------------------- per request
+
+def instructions(bench):
+    """Of the process that answers, from one connection's end to the next."""
+    for override, limit in (("All", 0.93), ("None", None))[
+            :bench.pick(2, 1)]:
+        section = Section(
+            f"Per request, AllowOverride {override} for /: callgrind, "
+            "prefork, early chroot", "instructions", tuple(map(str, ALL)),
+            figure=min, plot=f"instructions-{override.lower()}",
+            bars=(("on", "none", limit), ("on", "short", 1.01),
+                  ("on", "stock", None), ("off", "stock", None)))
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda setup: count(bench, section, setup, override),
+                          ALL_EARLY))
+        yield section
+
+
+def callgrind(server, *options):
+    """Its file has one name inside and outside, and whoever a process becomes
+    can open it, where it exists already."""
+    server.put({"srv/dumps/out": File(mode=0o666)})
+    (server.jail / "srv/dumps").chmod(0o777)
+    server.wrapper = ["valgrind", "--tool=callgrind", "-q", "--vgdb=no",
+                      f"--log-file={server.root}/logs/valgrind",
+                      "--callgrind-out-file=/srv/dumps/out", *options]
+
+
+def total(path):
+    found = re.search(r"(?m)^totals: (\d+)$", path.read_text())
+    return int(found[1]) if found else None
+
+
+def count(bench, section, setup, override):
+    def prepare(server):
+        server.patience = 60
+        callgrind(server, "--dump-after=ap_process_connection")
+
+    def totals():
+        dumps = {path: total(path)
+                 for path in (server.jail / "srv/dumps").glob("out.*")}
+        return {path: value for path, value in dumps.items() if value}
+
+    with bench.servers([setup], Mode.SINGLE, prepare, mpm="prefork",
+                       override=override) as servers:
+        server = servers[setup]
+        wait_for(totals, "callgrind's first figures", 30)
+        for turn in range(bench.pick(11, 2)):
+            for kind in KINDS:
+                before = totals().keys()
+                kind.check(server)
+                new = wait_for(lambda: totals().keys() - before,
+                               "callgrind's figures", 30)
+                if len(new) != 1:
+                    raise Failure(f"{len(new)} connections instead of one")
+                if turn >= bench.pick(2, 1):    # now caches are filled
+                    section.add(kind.name, setup, totals()[new.pop()])
+
+
+SPAWN_NONE = """\
+ServerLimit 2
+StartServers 2
+ThreadLimit 8
+ThreadsPerChild 8
+MaxRequestWorkers 16
+MinSpareThreads 1
+MaxSpareThreads 16
+"""
+
+
+def requests(bench):
+    """wrk against one server after the other, round by round."""
+    columns = tuple(map(str, ALL))
+    section = Section("Per request: wrk, event, late chroot", "requests/s",
+                      columns, plot="requests",
+                      bars=(("on", "none", None), ("on", "short", None),
+                            ("off", "short", None)))
+    memory = Section("Memory after that: Pss", "KiB", columns, plot="memory",
+                     bars=(("on", "none", None), ("off", "none", None)))
+    with bench.servers(ALL, config=SPAWN_NONE) as servers:
+        for turn in range(bench.pick(4, 1)):
+            order = [*servers.items()][turn % 5:] + [*servers.items()]
+            runs = [(kind, setup, server) for kind in KINDS
+                    for setup, server in order[:5]]
+            with ThreadPoolExecutor(bench.pick(1, 10)) as pool:
+                for (kind, setup, _), rate in zip(runs, pool.map(
+                        lambda run: wrk(run[0], run[2], bench.pick(4, 1)),
+                        runs)):
+                    section.add(kind.name, setup, rate)
+        for setup, server in servers.items():
+            memory.add("parent", setup, pss(server.pid))
+            for pid in server.serving():
+                memory.add("child", setup, pss(pid))
+    return section, memory
+
+
+def wrk(kind, server, connections):
+    kind.check(server)
+    headers = "".join(f"{name}: {value}\r\n"
+                      for name, value in kind.headers.items())
+    size = len(server.raw(f"GET {kind.path} HTTP/1.1\r\nHost: 127.0.0.1:"
+                          f"{server.port}\r\n{headers}\r\n".encode()))
+    command = ["wrk", "-t1", f"-c{connections}", "-d1s", "-s",
+               BENCH / "wrk.lua"]
+    for name, value in kind.headers.items():
+        command += ["-H", f"{name}: {value}"]
+    output = run_ok([*command, f"http://127.0.0.1:{server.port}{kind.path}"])
+    done, duration, length, refused, errors = map(
+        int, re.search(r"RESULT (.*)", output)[1].split())
+    if (errors or refused != (done if kind.status >= 400 else 0) or not done
+            or not 0.98 < length / done / size < 1.02):
+        raise Failure(f"wrk, {kind.name}, {server.setup}: not all answers "
+                      f"were {kind.status} and {size} bytes:\n{output}")
+    return done / duration * 1e6
+
+
+def pss(pid):
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"(?m)^Pss: +(\d+)", text)[1])
+
+
+# ------------------------------------------------------------------- per child
+
+CHILD_SETUPS = {"none": NONE, "stock": STOCK, "early": EARLY_OFF,
+                "late": FIX_OFF, "late, on": FIX_ON}
+ONE_CHILD = {"prefork": """\
+StartServers 1
+MinSpareServers 1
+MaxSpareServers 1
+""", "event": """\
+ServerLimit 2
+StartServers 1
+ThreadLimit 25
+ThreadsPerChild 25
+MaxRequestWorkers 50
+MinSpareThreads 1
+MaxSpareThreads 50
+"""}
+ONE_CHILD["worker"] = ONE_CHILD["event"]
+
+
+def children(bench):
+    """Each graceful restart makes one child, and nothing else runs then."""
+    section = Section(
+        "Per child: from fork to the first wait for a connection",
+        "microseconds", tuple(CHILD_SETUPS), plot="children",
+        figure=lower_quartile,
+        bars=(("early", "stock", 1.10), ("late", "stock", 1.10),
+              ("late, on", "stock", 1.10), ("late", "none", None)))
+    library = bench.workspace / "build/forktime.so"
+    run_ok(["gcc", "-Wall", "-Wextra", "-O2", "-shared", "-fPIC",
+            BENCH / "forktime.c", "-o", library])
+
+    def prepare(server):
+        server.env.update(LD_PRELOAD=str(library),
+                          FORKTIME=str(server.root / "logs/forktime"))
+
+    def times(server):
+        return (server.root / "logs/forktime").read_text().splitlines()
+
+    def one_more(server):
+        old, before = server.children(), len(times(server))
+        os.kill(server.pid, signal.SIGUSR1)
+        new = wait_for(lambda: times(server)[before:], "a child", 30)
+        wait_for(lambda: not any(map(procfs.alive, old)), "the old one's end")
+        wait_for(server.answers, "an answer")
+        return int(new[0]) / 1000
+
+    for mpm in MPMS:
+        with bench.servers(CHILD_SETUPS.values(), prepare=prepare, mpm=mpm,
+                           config=ONE_CHILD[mpm]) as servers:
+            for _ in range(bench.pick(30, 1)):
+                for name, setup in CHILD_SETUPS.items():
+                    section.add(mpm, name, one_more(servers[setup]))
+    return section
+
+
+# ------------------------------------------------------------------- per start
+
+# Ten paths. httpd asks whether document roots exist: there are a hundred.
+HOST = """<VirtualHost *:${{PORT}}>
+    ServerName host{number}.example
+    DocumentRoot "{base}/{docs}"
+    Alias "/static" "{base}/{number}/static"
+    Alias "/media" "{base}/{number}/media"
+    ScriptAlias "/cgi-bin" "{base}/{number}/cgi-bin"
+    <Directory "{base}/{docs}">
+        AllowOverride None
+        Require all granted
+    </Directory>
+    <Directory "{base}/{number}/uploads">
+        Options None
+    </Directory>
+    <Directory "{base}/{number}/private">
+        AuthType Basic
+        AuthName "private"
+        AuthUserFile "{base}/{number}/passwords"
+        Require valid-user
+    </Directory>
+    <DirectoryMatch "^{base}/{number}/[0-9]+/raw">
+        Require all denied
+    </DirectoryMatch>
+    RewriteEngine On
+    RewriteRule "^/old/(.*)$" "{base}/{number}/new/$1"
+</VirtualHost>
+"""
+
+
+def cpu_of(pid):
+    """Seconds on a processor; the parent has one thread only."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def cpu_of_children():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+START_SETUPS = (NONE, SHORT, FIX_OFF, FIX_ON)
+START_BARS = ("on", "none", 1.05), ("off", "short", 1.05)
+
+
+def with_hosts(size):
+    """A server's preparation: so many virtual hosts."""
+    def prepare(server):
+        home = (INNER if server.setup.base == INNER
+                else f"{server.jail}/srv") + "/hosts"
+        put(server.root, {"conf/hosts.conf": "".join(
+            HOST.format(number=number, base=home, docs=number % 100)
+            for number in range(size))})
+        server.put({f"srv/hosts/{number}": Dir
+                    for number in range(min(size, 100))})
+        server.put({"srv/hosts/0/index.html": "first host"})
+    return prepare
+
+
+def starts(bench):
+    """Processor time: it does not matter who else runs."""
+    check, again = [Section(
+        f"{title}, processor time", "seconds",
+        tuple(map(str, START_SETUPS)), START_BARS, digits=4, plot=plot)
+        for title, plot in (("Per start: httpd -t", "start"),
+                            ("Per restart: the parent, graceful", "restart"))]
+    sizes = bench.pick({10: 15, 1_000: 11, 10_000: 5, 50_000: 2},
+                       {10: 1, 100: 1})
+    for size, rounds in sizes.items():
+        row = f"{size:,} virtual hosts"
+        with bench.servers(START_SETUPS, prepare=with_hosts(size),
+                           config="Include conf/hosts.conf") as servers:
+            for _ in range(rounds):
+                for setup, server in servers.items():
+                    before = cpu_of_children()
+                    status, output = server.httpd("-t")
+                    check.add(row, setup, cpu_of_children() - before)
+                    if status or output != "Syntax OK\n":
+                        raise Failure(f"-t: {status}, {output}")
+                for setup, server in servers.items():
+                    before = cpu_of(server.pid)
+                    server.graceful(lambda _, pid=server.pid:
+                                    os.kill(pid, signal.SIGUSR1))
+                    again.add(row, setup, cpu_of(server.pid) - before)
+                    if server.get("/").text != "first host":
+                        raise Failure(f"{setup}: not the first virtual host")
+    few, many = list(sizes)[-2:]
+    check.growth = again.growth = (f"{few:,} virtual hosts",
+                                   f"{many:,} virtual hosts", many / few)
+    return check, again, start_instructions(bench)
+
+
+def start_instructions(bench):
+    section = Section("Per start: httpd -t, callgrind, early chroot",
+                      "instructions", tuple(map(str, START_SETUPS)),
+                      START_BARS, plot="start-instructions")
+
+    def measure(task):
+        size, setup = task
+        server = bench.server(setup, "Include conf/hosts.conf")
+        with_hosts(size)(server)
+        callgrind(server)
+        status, output = server.httpd("-t")
+        if status or output != "Syntax OK\n":
+            raise Failure(f"-t: {status}, {output}")
+        instructions = total(server.jail / "srv/dumps/out")
+        shutil.rmtree(server.root)
+        return instructions
+
+    tasks = [(size, setup) for size in bench.pick((10, 1_000), (10,))
+             for setup in (NONE, SHORT, EARLY_OFF, EARLY_ON)]
+    with ThreadPoolExecutor(2) as pool:
+        for (size, setup), value in zip(tasks, pool.map(measure, tasks)):
+            section.add(f"{size:,} virtual hosts", setup, value)
+    return section
+
+
+# ----------------------------------------------------------------- per restart
+
+ROOM = """\
+ServerLimit 16
+StartServers 2
+ThreadLimit 8
+ThreadsPerChild 8
+MaxRequestWorkers 128
+MinSpareThreads 1
+MaxSpareThreads 128
+"""
+
+
+def losses(bench):
+    """Clients ask without a pause while one generation follows the other."""
+    count = bench.pick(100, 2)
+    section = Section(f"Under load: {count} graceful restarts, event, late "
+                      "chroot", "requests", tuple(map(str, ALL)),
+                      bars=(("on", "none", 1.0), ("off", "none", 1.0)))
+    for setup in ALL:
+        with bench.servers([setup], config=ROOM) as servers:
+            server = servers[setup]
+            with Clients(server, 4) as clients:
+                for _ in range(count):
+                    old, seen = server.children(), server.generations()
+                    os.kill(server.pid, signal.SIGUSR1)
+                    wait_for(lambda: server.generations() > seen,
+                             "the next generation")
+                    wait_for(lambda: not any(map(procfs.alive, old)),
+                             "the end of the last one", 30)
+            if not clients.right:
+                raise Failure(f"{setup}: no request was answered")
+            # httpd's own: whether it happens does not depend on the jail
+            server.allow_log("long lost child")
+            section.add("answered", setup, clients.right)
+            section.add("lost", setup, clients.wrong)
+    section.unbarred.add("answered")
+    return section
+
+
+class Clients:
+    """Threads that ask for the page, a connection for each request."""
+
+    def __init__(self, server, count):
+        self.port, self.done = server.port, threading.Event()
+        self.right = self.wrong = 0
+        self.threads = [threading.Thread(target=self.run)
+                        for _ in range(count)]
+        self.lock = threading.Lock()
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        for thread in self.threads:
+            thread.join()
+
+    def run(self):
+        while not self.done.is_set():
+            right = self.ask()
+            with self.lock:
+                self.right += right
+                self.wrong += not right
+
+    def ask(self):
+        received = b""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 10) as to:
+                to.sendall(b"GET /page.txt HTTP/1.1\r\nHost: localhost\r\n"
+                           b"Connection: close\r\n\r\n")
+                while chunk := to.recv(65536):
+                    received += chunk
+        except OSError:
+            return False
+        return (received.startswith(b"HTTP/1.1 200 ")
+                and received.endswith(b"\r\n\r\n" + PAGE.encode()))
+
+
+# --------------------------------------------------------------------- the run
+
+PHASES = {"instructions": instructions, "requests": requests,
+          "children": children, "starts": starts, "losses": losses}
+
+
+def versions():
+    first = run_ok([*httpd_command(), "-v"]).splitlines()[0]
+    return "\n".join([
+        time.strftime("%Y-%m-%d"),
+        f"mod_chroot {version_of_module()}, {first.partition(': ')[2]}, "
+        f"{run_ok(['valgrind', '--version']).strip()}",
+        f"{platform.system()} {platform.release()} {platform.machine()}, "
+        f"{os.cpu_count()} processors, at most {open_files()} open files", ""])
+
+
+def version_of_module():
+    text = (PROJECT / "configure.ac").read_text()
+    return re.search(r"AC_INIT\(\[\w+\],\s*\[([^]]+)\]", text)[1]
+
+
+def open_files():
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def keep(results, text, sections):
+    """The table as text, and pictures."""
+    results.mkdir(exist_ok=True)
+    (results / "latest.txt").write_text(text)
+    for section in sections:
+        if section.plot:
+            section.svg(results)
+    if results == RESULTS:
+        readme = BENCH / "README.md"
+        before, _, rest = readme.read_text().partition("```\n")
+        behind = rest.partition("```")[2]
+        readme.write_text(f"{before}```\n{text}```{behind}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--smoke", action="store_true",
+                        help="whether it runs at all: no bars, nothing kept")
+    parser.add_argument("--only", action="append", choices=PHASES,
+                        help="nothing kept")
+    parser.add_argument("--results", type=Path,
+                        help="keep the table and the pictures there")
+    options = parser.parse_args()
+    if not (options.smoke or options.only or options.results):
+        options.results = RESULTS
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+    began = time.monotonic()
+    text = versions()
+    print(text, flush=True)
+    sections = []
+    with tempfile.TemporaryDirectory(prefix="chroot-bench-", dir="/var/lib") \
+            as workspace:
+        os.chmod(workspace, 0o755)
+        bench = Bench(Path(workspace), options.smoke)
+        for name in options.only or PHASES:
+            for section in listed(PHASES[name](bench)):
+                if bench.smoke:
+                    section.bars = [(*bar[:2], None) for bar in section.bars]
+                print(section.text(), flush=True)
+                sections.append(section)
+            print(f"{name}: {time.monotonic() - began:.0f} s",
+                  file=sys.stderr, flush=True)
+    text = "\n".join([text, *(section.text() for section in sections)])
+    if options.results:
+        keep(options.results, text, sections)
+    missed = [] if options.smoke else [
+        line for section in sections for line in section.missed()]
+    print(*missed, sep="\n")
+    return 1 if missed else 0
+
+
+def listed(sections):
+    return [sections] if isinstance(sections, Section) else sections
+
+
+if __name__ == "__main__":
+    sys.exit(main())
