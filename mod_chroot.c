@@ -4028,6 +4028,7 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (is_final_pass()) {
         find_all(ptemp);
         findings_warn(s);
+        gen.paths = NULL; /* ptemp goes */
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "mod_chroot " CHROOT_VERSION ": children are locked into "
                      "%s (%s chroot, ChrootFixRoot %s)",
@@ -4521,8 +4522,11 @@ static void report(apr_pool_t *p, apr_file_t *out, int entered)
     apr_file_printf(out, "Preloaded: %s\n",
                     apr_array_pstrcat(p, preload(p), ' '));
     apr_file_printf(out, "Time zone: %s\n", zone != NULL ? zone : "UTC");
-    apr_file_printf(out, "Self-link: %s; to make it: %s\n",
-                    self_link_state(p, gen.jail), self_link_cure(p, gen.jail));
+    if (gen.jail[1] != '\0') {
+        apr_file_printf(out, "Self-link: %s; to make it: %s\n",
+                        self_link_state(p, gen.jail),
+                        self_link_cure(p, gen.jail));
+    }
     apr_file_puts("\n", out);
     report_paths(p, out);
     apr_file_puts("\n", out);
