@@ -4326,7 +4326,7 @@ static int chroot_map_to_storage(request_rec *r)
 
 /* Whether a section's regular expression, which httpd has compiled before in
  * another form, matches a path. */
-static int regex_matches(apr_pool_t *p, const char *text, const char *path)
+static int pattern_matches(apr_pool_t *p, const char *text, const char *path)
 {
     ap_regex_t *regex = ap_pregcomp(p, text, AP_REG_EXTENDED);
 
@@ -4363,7 +4363,7 @@ static int chroot_map_outside(request_rec *r)
     for (i = 0; i < *all; i++) {
         section = section_known(list[i]);
         if (section->is_regex
-                ? !regex_matches(r->pool, section->path, path.outer)
+                ? !pattern_matches(r->pool, section->path, path.outer)
                 : section_lies(r->pool,
                                section->path[1] != '\0' ? section->path : "",
                                &path, &inner)

@@ -1,5 +1,6 @@
 """Fixtures: where servers live, which MPM and build variant, the audit."""
 import ctypes
+import errno
 import inspect
 import os
 import shutil
@@ -17,6 +18,9 @@ from harness import MPMS, VARIANTS, Builds, Server  # noqa: E402
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+MNT_DETACH = 2
 COMPARE_OPTIONS = set(inspect.signature(comparison.compare).parameters)
 
 
@@ -28,7 +32,46 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if os.geteuid() != 0:
         pytest.exit("the tests start httpd as root: run them as root", 2)
+    if is_chrooted():
+        leave_chroot()
     become_init()
+
+
+def is_chrooted():
+    """In a chroot the kernel forbids user name spaces, to root too."""
+    pid = os.fork()
+    if pid == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        failed = libc.unshare(CLONE_NEWUSER) == -1
+        os._exit(failed and ctypes.get_errno() == errno.EPERM)
+    return os.waitpid(pid, 0)[1] != 0
+
+
+def leave_chroot():
+    """Make the chroot's directory the root of a mount name space of our own:
+    the ways out of a jail that the tests look for lead there, and no further.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(function, *arguments):
+        if function(*arguments) == -1:
+            error = ctypes.get_errno()
+            raise OSError(error, f"{function.__name__}: {os.strerror(error)}")
+
+    before = os.getcwd()
+    call(libc.unshare, CLONE_NEWNS)
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY)
+    name_space = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    call(libc.setns, name_space, CLONE_NEWNS)   # the host's root again
+    call(libc.mount, None, b"/", None, MS_REC | MS_PRIVATE, None)
+    os.fchdir(root)
+    call(libc.mount, b".", b".", None, MS_BIND | MS_REC, None)
+    os.chdir(os.getcwd())                       # into what was mounted
+    call(libc.pivot_root, b".", b".")
+    call(libc.umount2, b".", MNT_DETACH)
+    os.close(root)
+    os.close(name_space)
+    os.chdir(before)
 
 
 def become_init():
