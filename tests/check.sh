@@ -84,6 +84,19 @@ other_version()
     [ "$2" = "$version" ] || echo "$1 has ${2:-none}, configure.ac $version"
 }
 
+# The columns of -D DUMP_CHROOT, a line each.
+columns_in_source()
+{
+    sed -n '/ titles\[\] = {/,/};/p' "$srcdir/mod_chroot.c" |
+        grep -o '"[^"]*"' | tr -d '"'
+}
+
+columns_in_readme()
+{
+    sed -n 's/^    \(Directive  .*\)/\1/p' "$srcdir/README.md" | head -n 1 |
+        awk -F '  +' '{ for (i = 1; i <= NF; i++) print $i }'
+}
+
 # differs FILE FILE: the lines that only one of them has.
 differs()
 {
@@ -101,6 +114,13 @@ directives_in_source > "$tmp/source"
 directives_in_readme > "$tmp/readme"
 differs "$tmp/source" "$tmp/readme" > "$tmp/wrong"
 report "the directives in mod_chroot.c (<) are those in README.md (>)" \
+    "$tmp/wrong"
+
+columns_in_source > "$tmp/source"
+columns_in_readme > "$tmp/readme"
+differs "$tmp/source" "$tmp/readme" > "$tmp/wrong"
+[ -s "$tmp/source" ] || echo "none found" > "$tmp/wrong"
+report "the report's columns in mod_chroot.c (<) are those in README.md (>)" \
     "$tmp/wrong"
 
 {

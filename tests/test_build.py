@@ -102,6 +102,18 @@ def test_make_check_passes(copy):
     run_ok(["make", "check"], cwd=copy, timeout=120)
 
 
+@pytest.mark.parametrize("name, old, new", [
+    ("README.md", "### ChrootFixRoot directive", "### ChrootFix directive"),
+    ("README.md", "For children  ", "For kids  "),
+    ("mod_chroot.c", '"Fate"', '"Fates"')])
+def test_make_check_sees_that_the_readme_has_drifted(copy, name, old, new):
+    text = (copy / name).read_text()
+    assert old in text
+    (copy / name).write_text(text.replace(old, new))
+    status, output = run(["make", "check"], cwd=copy, timeout=120)
+    assert status != 0 and "not ok" in output
+
+
 # ------------------------------------------------------ what configure refuses
 
 def path_without(directory, *names):
