@@ -3219,7 +3219,7 @@ static int verify(server_rec *s)
     struct stat st;
     char number[16];
     long fd, max;
-    int tasks = gen.tasks, ok;
+    int tasks = gen.tasks, ok, inside;
 
     if (!verify_root(s) || !verify_user(s)) {
         return 0;
@@ -3239,10 +3239,14 @@ static int verify(server_rec *s)
             continue;
         }
         apr_snprintf(number, sizeof(number), "%ld", fd);
-        if (fstat((int)fd, &st) == -1) {
-            ok = verify_failed(s, "descriptor", number);
+        inside = fstat((int)fd, &st) == -1 ? -1
+                 : S_ISDIR(st.st_mode)     ? dir_is_inside((int)fd, ".")
+                                           : 1;
+        if (inside == -1) {
+            (void)verify_failed(s, "descriptor", number);
+            ok = 0;
         }
-        else if (S_ISDIR(st.st_mode) && dir_is_inside((int)fd, ".") != 1) {
+        else if (!inside) {
             ok = verify_broken(s, "descriptor", number,
                                "is a directory outside of");
         }

@@ -286,13 +286,14 @@ def test_no_child_can_be_confined_any_more(gated, mpm, variant, call):
             for pid in server.workers():
                 os.kill(pid, signal.SIGKILL)
             began = time.monotonic()
-            wait_for(lambda: len(fc.alerts(server, mark)) >= 4
+            # two children, each of which may say two lines
+            wait_for(lambda: len(fc.alerts(server, mark)) > 4
                      or not server.running(), "several failures", 20)
             took = time.monotonic() - began
             assert server.running(), "the parent has gone"
             assert not server.workers(), "a child serves"
     client.assert_no_leak()
-    assert took > 1, f"four failures within {took} s"
+    assert took > 1, f"a child twice within {took} s"
     wait_for(server.answers, "the server to heal", 20)
     assert server.pid == parent
     assert_said(server, fc.alerts(server, mark), None)
@@ -351,7 +352,7 @@ def test_the_first_start_where_nobody_can_be_confined(
 def test_a_start_where_wait_for_the_probe_fails(gated):
     server = gated(start=False)
     server.wrapper = ["strace", "-qq", "-o", "/dev/null",
-                      *fc.inject("wait4:error=EIO:when=1")]
+                      *fc.inject("wait4:error=EIO:when=2")]   # after that for User
     said = server.refused_start()
     assert "Input/output error" in said
 
