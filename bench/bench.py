@@ -696,7 +696,8 @@ def versions():
         time.strftime("%Y-%m-%d"),
         f"mod_chroot {version_of_module()}, {first.partition(': ')[2]}, "
         f"{run_ok(['valgrind', '--version']).strip()}",
-        f"{platform.system()} {platform.release()} {platform.machine()}, "
+        f"{platform.system()} {platform.release().partition('-')[0]} "
+        f"{platform.machine()}, "
         f"{os.cpu_count()} processors, at most {open_files()} open files", ""])
 
 
