@@ -181,15 +181,20 @@ def test_a_child_that_is_told_to_end_while_it_drops_privileges_goes_quietly(
     server.answers = lambda: True       # nobody will
     server.start()
     del server.answers
-    wait_for(lambda: server.children() and all(
-        comm(pid) == "lingers" for pid in server.children()), "children")
-    old = server.children()
+    old = wait_for(lambda: lingering(server, []), "children")
     if action == "stop":
         server.stop()
     else:
         server.control(action)
-        wait_for(lambda: not any(map(procfs.alive, old)), "children to end")
+        wait_for(lambda: lingering(server, old), "new children")
     assert not fc.alerts(server)
+
+
+def lingering(server, old):
+    """The children, once all of them are new and do not come to an end."""
+    pids = server.children()
+    return pids if not set(pids) & set(old) and all(
+        comm(pid) == "lingers" for pid in pids) else None
 
 
 # --------------------------------------------------------------------- daemons
