@@ -263,35 +263,36 @@ static int is_one_of(char c, const char *set)
     return c != '\0' && strchr(set, c) != NULL;
 }
 
-/* What remains of path behind the directory dir, or NULL when path is neither
- * dir nor below it. Both are canonical but for trailing slashes of path. The
- * answer points into path, begins with "/" and is "/" for dir itself. */
-static const char *path_below(const char *path, const char *dir)
+/* What remains of path behind the directory dir, of length bytes, or NULL when
+ * path is neither dir nor below it. Both are canonical but for trailing slashes
+ * of path. The answer points into path, begins with "/" and is "/" for dir
+ * itself. */
+static const char *path_rest(const char *path, const char *dir, size_t length)
 {
-    size_t len = dir[1] == '\0' ? 0 : strlen(dir);
-
-    if (strncmp(path, dir, len) != 0) {
+    if (dir[1] == '\0') {
+        length = 0;
+    }
+    if (strncmp(path, dir, length) != 0) {
         return NULL;
     }
-    if (path[len] == '/') {
-        return path + len;
-    }
-    return path[len] == '\0' ? "/" : NULL;
+    path += length;
+    return *path == '/' ? path : *path == '\0' ? "/" : NULL;
 }
 
-/* What remains of path behind a spelling of the jail, or NULL; as path_below(),
- * but requests ask this several times each. */
+static const char *path_below(const char *path, const char *dir)
+{
+    return path_rest(path, dir, strlen(dir));
+}
+
+/* The same for a spelling of the jail. Requests ask this several times each:
+ * the first letter says no most of the time. */
 static const char *path_behind(const char *path, const chroot_root *root)
 {
-    if (root->outer[1] == '\0') {
-        return path;
-    }
-    if (path[0] != '/' || path[1] != root->outer[1]
-        || strncmp(path, root->outer, root->length) != 0) {
+    if (path[0] != '/'
+        || (path[1] != root->outer[1] && root->outer[1] != '\0')) {
         return NULL;
     }
-    path += root->length;
-    return *path == '/' ? path : *path == '\0' ? "/" : NULL;
+    return path_rest(path, root->outer, root->length);
 }
 
 /* The inner path of an outer one, by any spelling of the jail, or NULL when it
@@ -674,8 +675,8 @@ static int paths_full(void)
 
 /* Notes that a directive names the path written, which is outer outside; inner
  * is what the compiler makes of it for children, NULL when it makes nothing.
- * With FixRoot off what is written is what they use. What is noted is in the
- * report, and found is the note, or a spare one. */
+ * With FixRoot off what is written is what they use. Returns the note, which
+ * is in the report, or a spare one when enough are noted. */
 static chroot_path *path_note(const ap_directive_t *node, const char *written,
                               const char *outer, const char *inner)
 {
