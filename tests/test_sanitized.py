@@ -174,14 +174,20 @@ def use(server):
     server.assert_jailed()
 
 
-@pytest.mark.parametrize("mpm", ["prefork", "event"])
-def test_a_server_is_clean_under_address_sanitizer(httpd, mpm, asan_so):
+def under_asan(httpd, so):
+    """The site in use, with a sanitized module."""
     server = httpd(SITE, variant=None, files=FILES, modules=["rewrite"],
                    env=asan_env())
-    server.so = asan_so
+    server.so = so
     server.allow_log(REFUSALS)
     server.start()
     use(server)
+    return server
+
+
+@pytest.mark.parametrize("mpm", ["prefork", "event"])
+def test_a_server_is_clean_under_address_sanitizer(httpd, mpm, asan_so):
+    server = under_asan(httpd, asan_so)
     server.graceful()
     use(server)
 
@@ -189,12 +195,7 @@ def test_a_server_is_clean_under_address_sanitizer(httpd, mpm, asan_so):
 @pytest.mark.parametrize("mpm", ["prefork"])
 def test_an_early_server_is_clean_under_address_sanitizer(
         httpd, mpm, asan_early_so):
-    server = httpd(SITE, variant=None, files=FILES, modules=["rewrite"],
-                   env=asan_env())
-    server.so = asan_early_so
-    server.allow_log(REFUSALS)
-    server.start()
-    use(server)
+    under_asan(httpd, asan_early_so)
 
 
 @pytest.mark.parametrize("mpm", ["prefork"])
