@@ -246,6 +246,18 @@ static void fd_close(int *fd)
     }
 }
 
+/* Waits for the end of a process; its status goes to *status. Returns an errno,
+ * or 0. */
+static int process_wait(pid_t pid, int flags, int *status)
+{
+    while (waitpid(pid, status, flags) == -1) {
+        if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
 /* Whether this is not the first of the two passes of a start. */
 static int is_final_pass(void)
 {
@@ -2974,9 +2986,8 @@ static void jailer_start(server_rec *s)
 static int jailer_act(server_rec *s)
 {
     chroot_answer answer = { NULL, 0 };
-    int rv = 0, status = 0;
+    int rv = 0, status = 0, waited;
     ssize_t n = -1;
-    pid_t pid;
 
     if (write(gen.ask, "", 1) == 1) {
         do {
@@ -2988,12 +2999,9 @@ static int jailer_act(server_rec *s)
     }
     close(gen.ask);
     close(gen.answer);
-    do {
-        pid = waitpid(gen.jailer, &status, __WCLONE);
-    } while (pid == -1 && errno == EINTR);
-    if (pid == -1) {
-        rv = errno;
-        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+    waited = process_wait(gen.jailer, __WCLONE, &status);
+    if (waited != 0) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, waited, s,
                      "wait for the jailer for %s", gen.jail);
         return 0;
     }
@@ -3586,7 +3594,7 @@ static int may_search(int jail)
 static int search_as_user(void)
 {
     const char *user = ap_unixd_config.user_name;
-    int status = 0;
+    int status = 0, rv;
     int fd = open(gen.jail, O_PATH | O_DIRECTORY | O_CLOEXEC);
     pid_t pid = fd != -1 ? fork() : -1;
 
@@ -3605,10 +3613,9 @@ static int search_as_user(void)
         return status;
     }
     fd_close(&fd);
-    while (waitpid(pid, &status, 0) == -1) {
-        if (errno != EINTR) {
-            return errno;
-        }
+    rv = process_wait(pid, 0, &status);
+    if (rv != 0) {
+        return rv;
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
 }
@@ -3721,7 +3728,7 @@ static void look(apr_pool_t *p, chroot_fate *fates)
  * to fates, which is shared with the parent. */
 static chroot_probe probe(apr_pool_t *p, server_rec *s, chroot_fate *fates)
 {
-    int status = 0;
+    int status = 0, rv;
     pid_t pid = fork();
 
     if (pid == 0) {
@@ -3732,14 +3739,9 @@ static chroot_probe probe(apr_pool_t *p, server_rec *s, chroot_fate *fates)
         look(p, fates);
         _exit(PROBE_OK);
     }
-    while (pid != -1 && waitpid(pid, &status, 0) == -1) {
-        if (errno != EINTR) {
-            pid = -1;
-        }
-    }
-    if (pid == -1) {
-        status = errno;
-        ap_log_error(APLOG_MARK, APLOG_ALERT, status, s,
+    rv = pid == -1 ? errno : process_wait(pid, 0, &status);
+    if (rv != 0) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
                      "fork of, or wait for, a probe of the jail %s", gen.jail);
         return PROBE_FAILED;
     }
