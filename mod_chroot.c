@@ -118,6 +118,9 @@
 /* How many lists the names of directives are kept in */
 #define ROW_LISTS 1024
 
+/* After how many directives temporary memory is used again */
+#define NODES_BATCH 64
+
 /* How many of the configuration's paths are looked at, at start and at
  * configtest; all for the report */
 #define LOOK_PATHS 1024
@@ -160,8 +163,7 @@ typedef struct {
 typedef struct {
     const char *path; /* canonical, may be a pattern */
     int is_regex;     /* it is a regular expression */
-    int depth;        /* the components that httpd sorts by */
-    int order;        /* among those of the same depth */
+    int order;        /* among those that httpd sorts to the same place */
     int outside;      /* it is about nothing in the jail */
 } chroot_section;
 
@@ -307,26 +309,30 @@ static const char *path_behind(const char *path, const chroot_root *root)
     return path_rest(path, root->outer, root->length);
 }
 
-/* The inner path of an outer one, by any spelling of the jail, or NULL when it
- * is not inside. */
+/* The inner path of an outer one by this spelling, or NULL. */
+static const char *root_inside(apr_pool_t *p, const char *path,
+                               const chroot_root *root)
+{
+    const char *rest = path_behind(path, root);
+
+    if (rest == NULL || root->inner[1] == '\0') {
+        return rest;
+    }
+    return rest[1] == '\0' ? root->inner
+                           : apr_pstrcat(p, root->inner, rest, NULL);
+}
+
+/* The same, by any spelling of the jail. */
 static const char *path_inside(apr_pool_t *p, const char *path)
 {
     const chroot_root *root = (const chroot_root *)gen.roots->elts;
-    const char *rest;
+    const char *inner = NULL;
     int i;
 
-    for (i = 0; i < gen.roots->nelts; i++, root++) {
-        rest = path_behind(path, root);
-        if (rest == NULL) {
-            continue;
-        }
-        if (root->inner[1] == '\0') {
-            return rest;
-        }
-        return rest[1] == '\0' ? root->inner
-                               : apr_pstrcat(p, root->inner, rest, NULL);
+    for (i = 0; i < gen.roots->nelts && inner == NULL; i++, root++) {
+        inner = root_inside(p, path, root);
     }
-    return NULL;
+    return inner;
 }
 
 /* Whether an absolute path is as httpd's directory walk sees it but for
@@ -337,8 +343,8 @@ static int path_is_plain(const char *path)
     if (*path != '/') {
         return 0;
     }
-    for (; *path != '\0'; path++) {
-        if (*path == '/' && (path[1] == '/' || path[1] == '.')) {
+    for (; path != NULL; path = strchr(path + 1, '/')) {
+        if (path[1] == '/' || path[1] == '.') {
             return 0;
         }
     }
@@ -349,9 +355,11 @@ static int path_is_plain(const char *path)
  * ".."; one that climbs above the root stays as it is. */
 static const char *path_canonical(apr_pool_t *p, const char *path)
 {
+    const chroot_root *jail = (const chroot_root *)gen.roots->elts;
+    const char *rest = path_behind(path, jail); /* which is canonical */
     char *canonical;
 
-    if (path_is_plain(path)) {
+    if (path_is_plain(rest != NULL ? rest : path)) {
         return path;
     }
     return apr_filepath_merge(&canonical, NULL, path, APR_FILEPATH_TRUENAME, p)
@@ -381,22 +389,28 @@ static const char *path_parent(apr_pool_t *p, const char *path)
  * Compiling the configuration
  */
 
-/* A word as ap_getword_conf() will read it back, whatever it contains. */
-static const char *word_quoted(apr_pool_t *p, const char *word)
+/* A word as ap_getword_conf() will read it back between double quotes. */
+static const char *word_escaped(apr_pool_t *p, const char *word)
 {
-    char *out = apr_palloc(p, 2 * strlen(word) + 3);
-    char *o = out;
+    char *out, *o;
 
-    *o++ = '"';
+    if (strpbrk(word, "\"\\") == NULL) {
+        return word;
+    }
+    out = o = apr_palloc(p, 2 * strlen(word) + 1);
     for (; *word != '\0'; word++) {
         if (*word == '"' || *word == '\\') {
             *o++ = '\\';
         }
         *o++ = *word;
     }
-    *o++ = '"';
     *o = '\0';
     return out;
+}
+
+static const char *word_quoted(apr_pool_t *p, const char *word)
+{
+    return apr_pstrcat(p, "\"", word_escaped(p, word), "\"", NULL);
 }
 
 /* The only argument of a node, or NULL when there is none or are several:
@@ -592,14 +606,14 @@ static void compile_fix_root(apr_pool_t *p)
                    && word != NULL && flag_value(word) == 1;
 }
 
-/* Keeps something to say about a directive, which may be none. */
-static void find(apr_pool_t *p, const ap_directive_t *node, int bites,
-                 const char *text)
+/* Keeps a copy of something to say about a directive, which may be none. */
+static void find(const ap_directive_t *node, int bites, const char *text)
 {
     chroot_finding *finding = apr_array_push(gen.findings);
+    apr_pool_t *p = gen.findings->pool;
 
     finding->text = node == NULL
-                        ? text
+                        ? apr_pstrdup(p, text)
                         : apr_psprintf(p, "%s at %s:%d %s", node->directive,
                                        node->filename, node->line_num, text);
     finding->bites = bites;
@@ -609,7 +623,7 @@ static void find(apr_pool_t *p, const ap_directive_t *node, int bites,
 static void find_file(apr_pool_t *p, const char *path, const struct stat *st,
                       const char *text)
 {
-    find(p, NULL, 1,
+    find(NULL, 1,
          apr_psprintf(p, "%s (owner %ld:%ld, mode %04o) %s", path,
                       (long)st->st_uid, (long)st->st_gid,
                       (unsigned)st->st_mode & 07777, text));
@@ -686,25 +700,30 @@ static int paths_full(void)
 }
 
 /* Notes that a directive names the path written, which is outer outside; inner
- * is what the compiler makes of it for children, NULL when it makes nothing.
- * With FixRoot off what is written is what they use. Returns the note, which
- * is in the report, or a spare one when enough are noted. */
+ * is what the compiler makes of it for children, NULL when it makes nothing;
+ * rest follows it. With FixRoot off what is written is what they use. Returns
+ * the note, which is in the report and has copies, or a spare one when enough
+ * are noted. */
 static chroot_path *path_note(const ap_directive_t *node, const char *written,
-                              const char *outer, const char *inner)
+                              const char *outer, const char *inner,
+                              const char *rest)
 {
     static chroot_path spare;
     chroot_path *path = &spare;
+    apr_pool_t *p;
 
-    if (!paths_full()) {
-        path = apr_array_push(gen.paths);
+    if (paths_full()) {
+        return path;
     }
+    p = gen.paths->pool;
+    path = apr_array_push(gen.paths);
     memset(path, 0, sizeof(*path));
     path->node = node;
     path->name = node->directive;
-    path->written = written;
-    path->outer = outer;
-    path->inner = gen.fix_root ? inner : outer;
-    path->rest = "";
+    path->written = apr_pstrdup(p, written);
+    path->outer = apr_pstrdup(p, outer);
+    path->inner = apr_pstrdup(p, gen.fix_root ? inner : outer);
+    path->rest = apr_pstrdup(p, rest);
     path->bites = 1;
     return path;
 }
@@ -723,7 +742,7 @@ static const char *path_noted(apr_pool_t *p, const ap_directive_t *node,
 {
     const char *inner = path_inner(p, path);
     chroot_path *note = path_note(node, written, path,
-                                  inner != NULL ? inner : path);
+                                  inner != NULL ? inner : path, "");
 
     if (strchr(path, '?') != NULL) {
         note->fate = FATE_INSIDE; /* mod_lua's patterns: nobody knows */
@@ -760,7 +779,9 @@ static const char *inner_userdir(apr_pool_t *p, const ap_directive_t *node,
 static const char *inner_rooted(apr_pool_t *p, const ap_directive_t *node,
                                 char **words, int n)
 {
-    const char *path = ap_server_root_relative(p, words[n]);
+    const char *path = words[n][0] == '/'
+                           ? words[n]
+                           : ap_server_root_relative(p, words[n]);
 
     return path != NULL ? path_noted(p, node, words[n], path) : NULL;
 }
@@ -779,7 +800,7 @@ static const char *inner_socket(apr_pool_t *p, const ap_directive_t *node,
     end = start + strcspn(start, "|");
     path = apr_pstrmemdup(p, start, end - start);
     inner = path_inner(p, path);
-    path_note(node, path, path, inner != NULL ? inner : path)->mode = W_OK;
+    path_note(node, path, path, inner != NULL ? inner : path, "")->mode = W_OK;
     return inner == NULL
                ? NULL
                : apr_pstrcat(p, apr_pstrmemdup(p, words[n], start - words[n]),
@@ -858,15 +879,16 @@ static void raw_note(apr_pool_t *p, const ap_directive_t *node,
                      const char *start, const char *outer, const char *inner)
 {
     const char *rest;
-    chroot_path *note;
 
+    if (paths_full()) {
+        return;
+    }
     outer = raw_literal(p, outer, &rest);
     if (inner != NULL) {
         inner = raw_literal(p, inner, &rest);
     }
-    note = path_note(node, apr_pstrmemdup(p, start, strcspn(start, "\"' ")),
-                     outer, inner);
-    note->rest = rest;
+    path_note(node, apr_pstrmemdup(p, start, strcspn(start, "\"' ")), outer,
+              inner, rest);
 }
 
 /* A literal absolute path at the start of a word that its module parses
@@ -883,9 +905,10 @@ static const char *inner_raw(apr_pool_t *p, const ap_directive_t *node,
         length--;
     }
     if (*start == '/') {
-        path = apr_pstrcat(p,
-                           path_canonical(p, apr_pstrmemdup(p, start, length)),
-                           start + length, NULL);
+        path = apr_pstrmemdup(p, start, length);
+        rest = path_canonical(p, path);
+        path = rest == path ? start
+                            : apr_pstrcat(p, rest, start + length, NULL);
     }
     for (i = 0; i < gen.roots->nelts; i++, root++) {
         rest = path + root->length;
@@ -922,7 +945,7 @@ static const char *inner_command(apr_pool_t *p, const ap_directive_t *node,
  * cmd_rewriterule_setflag). */
 static int rule_has(char **words, const char *const *names)
 {
-    const char *flag = words[2] != NULL ? words[2] : "";
+    const char *flag = words[1] != NULL && words[2] != NULL ? words[2] : "";
     size_t length, i;
 
     for (; *flag != '\0'; flag += length) {
@@ -1005,8 +1028,9 @@ static const char *inner_target(apr_pool_t *p, const ap_directive_t *node,
         return inner;
     }
     if (inner != NULL && strncmp(start, "//", 2) != 0) {
-        return apr_psprintf(p, "%.*s" INNER_TARGET "%s", length, words[n],
-                            inner + length + (inner[length] == '/'));
+        return apr_pstrcat(p, length ? apr_pstrmemdup(p, words[n], length) : "",
+                           INNER_TARGET,
+                           inner + length + (inner[length] == '/'), NULL);
     }
     /* for prefix_stat "//" is a URL, and the jail's path has none */
     if (inner == NULL
@@ -1054,16 +1078,30 @@ static const char *outer_path(apr_pool_t *p, const ap_directive_t *node,
 /* What the compiler does with a directive */
 typedef enum {
     DIR_TRANSLATE, /* opened by a child: the word is translated */
-    DIR_MAP,       /* URLs are mapped to it, per request */
+    DIR_MAP,       /* URLs are mapped to it, translated per request */
+    DIR_MAP_INNER, /* URLs are mapped to it, and the word is translated */
     DIR_DECIDE,    /* an expression or pattern about access */
     DIR_CHECKED,   /* looked at outside, opened inside: a copy will do */
     DIR_SHARED,    /* one file for both sides: it takes the self-link */
+    DIR_SECTION,   /* matched against paths */
+    DIR_SERVER,    /* a virtual host */
     DIR_KNOWN      /* the parent's alone, or not a path */
 } chroot_kind;
+
+/* What apr_isspace() is true for */
+#define BLANKS " \t\n\v\f\r"
 
 /* Not a number of a word */
 #define EACH (-1)
 #define LAST (-2)
+
+/* The words of a directive */
+typedef struct {
+    int count;
+    char **word;       /* followed by NULL */
+    const char **span; /* where each begins and ends, as it stands there */
+    int is_closed;     /* the ">" of a section stands behind them */
+} chroot_words;
 
 /* What there is to know of directives */
 typedef struct {
@@ -1080,18 +1118,46 @@ typedef struct {
     int raw; /* the module parses its arguments itself */
 } chroot_directive;
 
+/* A directive that is compiled when all spellings of the jail are known */
+typedef struct {
+    ap_directive_t *node;
+    const chroot_directive *row; /* NULL when it is in no row */
+} chroot_node;
+
 /* Takes the next word off a directive's arguments, with its quotes, and with
  * blanks that a backslash escapes: as modules do that parse them themselves. */
 static char *raw_word(apr_pool_t *p, const char **rest)
 {
-    const char *start = *rest, *c = start;
-    char quote = *c == '"' || *c == '\'' ? *c++ : '\0';
+    const char *start = *rest, *end;
 
-    while (*c != '\0' && (quote ? *c != quote : !apr_isspace(*c))) {
-        c += *c == '\\' && apr_isspace(c[1]) ? 2 : 1;
+    if (*start == '"' || *start == '\'') {
+        end = strchr(start + 1, *start);
+        *rest = end != NULL ? end + 1 : start + strlen(start);
     }
-    *rest = c + (quote && *c == quote);
+    else {
+        end = start + strcspn(start, BLANKS);
+        while (*end != '\0' && end > start && end[-1] == '\\') {
+            end += 1 + strcspn(end + 1, BLANKS);
+        }
+        *rest = end;
+    }
     return apr_pstrmemdup(p, start, *rest - start);
+}
+
+/* The same as ap_getword_conf(), which is slow: nearly all words have no
+ * backslash. */
+static char *conf_word(apr_pool_t *p, const char **rest)
+{
+    const char *start = *rest, *end;
+    int quoted = *start == '"' || *start == '\'';
+
+    start += quoted;
+    end = quoted ? strchr(start, start[-1]) : start + strcspn(start, BLANKS);
+    if (end == NULL || memchr(start, '\\', end - start) != NULL) {
+        return ap_getword_conf(p, rest);
+    }
+    *rest = end + quoted;
+    return apr_pstrmemdup(p, start, end - start);
 }
 
 /* Whether a row is about word number n of count. */
@@ -1101,56 +1167,55 @@ static int row_wants(const chroot_directive *row, int n, int count)
            || row->word == n;
 }
 
-/* The words of a directive, followed by NULL, without the ">" of a section; a
- * raw one's with their quotes. Where each begins and ends, as it stands there,
- * goes to spans, when that is wanted. */
-static apr_array_header_t *node_words(apr_pool_t *p, const ap_directive_t *node,
-                                      int raw, apr_array_header_t *spans)
+/* The words of a directive, without the ">" of a section; a raw one's with
+ * their quotes. */
+static chroot_words node_words(apr_pool_t *p, const ap_directive_t *node,
+                               int raw)
 {
-    apr_array_header_t *words = apr_array_make(p, 4, sizeof(char *));
-    const char *rest = node->args, *start, *end;
+    const char *rest = node->args, *end;
     const char *tail = node->directive[0] == '<' ? strrchr(rest, '>') : NULL;
+    size_t most = strlen(rest) / 2 + 1; /* each has a blank, or two quotes */
+    chroot_words words = { 0 };
+    const char **span;
 
     if (tail != NULL) {
         rest = apr_pstrmemdup(p, rest, tail - rest);
+        words.is_closed = 1;
     }
-    for (;;) {
+    words.word = apr_palloc(p, (3 * most + 1) * sizeof(char *));
+    words.span = span = (void *)(words.word + most + 1);
+    for (;; words.count++) {
         while (apr_isspace(*rest)) {
             rest++;
         }
         if (*rest == '\0') {
-            break;
+            words.word[words.count] = NULL;
+            return words;
         }
-        start = rest;
-        APR_ARRAY_PUSH(words, char *) = raw ? raw_word(p, &rest)
-                                            : ap_getword_conf(p, &rest);
+        *span++ = rest;
+        words.word[words.count] = raw ? raw_word(p, &rest)
+                                      : conf_word(p, &rest);
         for (end = rest; apr_isspace(end[-1]); end--) {
             continue; /* ap_getword_conf() goes behind blanks */
         }
-        if (spans != NULL) {
-            APR_ARRAY_PUSH(spans, const char *) = start;
-            APR_ARRAY_PUSH(spans, const char *) = end;
-        }
+        *span++ = end;
     }
-    APR_ARRAY_PUSH(words, char *) = NULL;
-    words->nelts--;
-    return words;
 }
 
 /* Writes the words of a directive anew where its row says so; what stands
  * between them stays. */
 static void node_translate(apr_pool_t *p, apr_pool_t *ptemp,
-                           ap_directive_t *node, const chroot_directive *row)
+                           ap_directive_t *node, const chroot_directive *row,
+                           const chroot_words *words)
 {
-    apr_array_header_t *spans = apr_array_make(ptemp, 8, sizeof(char *));
-    apr_array_header_t *words = node_words(ptemp, node, row->raw, spans);
-    const char **span = (const char **)spans->elts;
+    const char **span = words->span;
+    const char *quote = row->raw ? "" : "\"";
     const char *result = NULL, *behind = NULL, *word;
     int i;
 
-    for (i = 0; i < words->nelts; i++, span += 2) {
-        word = row_wants(row, i, words->nelts)
-                   ? row->translate(ptemp, node, (char **)words->elts, i)
+    for (i = 0; i < words->count; i++, span += 2) {
+        word = row_wants(row, i, words->count)
+                   ? row->translate(ptemp, node, words->word, i)
                    : NULL;
         if (behind == NULL) {
             behind = span[0];
@@ -1160,14 +1225,13 @@ static void node_translate(apr_pool_t *p, apr_pool_t *ptemp,
         }
         result = apr_pstrcat(ptemp, result != NULL ? result : "",
                              apr_pstrmemdup(ptemp, behind, span[0] - behind),
-                             row->raw ? word : word_quoted(ptemp, word), NULL);
+                             quote, row->raw ? word : word_escaped(ptemp, word),
+                             quote, NULL);
         behind = span[1];
     }
     if (result != NULL) {
-        node->args = apr_pstrcat(
-            p, result, behind,
-            node->directive[0] == '<' && strrchr(node->args, '>') ? ">" : "",
-            NULL);
+        node->args = apr_pstrcat(p, result, behind, words->is_closed ? ">" : "",
+                                 NULL);
     }
 }
 
@@ -1175,17 +1239,19 @@ static void node_translate(apr_pool_t *p, apr_pool_t *ptemp,
  * the first variable in it, up to a slash, canonical; or NULL. What stands
  * behind goes to *rest. */
 static const char *mapping_path(apr_pool_t *p, const chroot_directive *row,
-                                const apr_array_header_t *words, int i,
+                                const chroot_words *words, int i,
                                 const char **rest)
 {
-    const char *path = raw_start(APR_ARRAY_IDX(words, i, char *));
-    size_t length = path_below(path, gen.jail) != NULL ? strlen(gen.jail) : 0;
+    const chroot_root *jail = (const chroot_root *)gen.roots->elts;
+    const char *path = row->raw ? raw_start(words->word[i]) : words->word[i];
+    size_t length;
 
-    length += strcspn(path + length, row->raw ? "$%*\"'" : "$%*");
-    if (!row_wants(row, i, words->nelts)
-        || (row->raw && (*path != '/' || rule_is_url((char **)words->elts)))) {
+    if (!row_wants(row, i, words->count)
+        || (row->raw && (*path != '/' || rule_is_url(words->word)))) {
         return NULL;
     }
+    length = path_behind(path, jail) != NULL ? jail->length : 0;
+    length += strcspn(path + length, row->raw ? "$%*\"'" : "$%*");
     while (path[length] != '\0' && length > 0 && path[length - 1] != '/') {
         length--;
     }
@@ -1201,40 +1267,39 @@ static const char *mapping_path(apr_pool_t *p, const chroot_directive *row,
 
 /* Notes by which spellings a directive maps URLs into the jail. */
 static void node_map(apr_pool_t *p, const ap_directive_t *node,
-                     const chroot_directive *row)
+                     const chroot_directive *row, const chroot_words *words)
 {
-    apr_array_header_t *words = node_words(p, node, row->raw, NULL);
-    const char *path, *rest;
+    const char *path, *rest, *inner;
     chroot_path *note;
     chroot_root *root;
-    int i;
+    int is_around, i; /* the jail, or at it */
 
-    for (i = 0; i < words->nelts; i++) {
+    for (i = 0; i < words->count; i++) {
         path = mapping_path(p, row, words, i, &rest);
         if (path == NULL) {
             continue;
         }
         root = root_of(p, path);
+        inner = root != NULL ? root_inside(p, path, root) : NULL;
+        is_around = inner != NULL ? inner[1] == '\0'
+                                  : path_below(gen.jail, path) != NULL;
         if (!row->raw) { /* those are noted when it is known what they are */
-            note = path_note(node, APR_ARRAY_IDX(words, i, char *), path,
-                             root != NULL ? path_inside(p, path) : NULL);
-            note->rest = rest;
-            note->bites = *rest == '\0' || path_below(gen.jail, path) == NULL;
+            note = path_note(node, words->word[i], path, inner, rest);
+            note->bites = *rest == '\0' || !is_around;
         }
         if (root != NULL) {
             root->mapped = 1;
         }
         else {
-            APR_ARRAY_PUSH(gen.targets, const char *) = path;
+            APR_ARRAY_PUSH(gen.targets,
+                           const char *) = apr_pstrdup(gen.targets->pool, path);
         }
-        if (!row->raw
-            && (path_below(gen.jail, path) != NULL
-                || (!gen.fix_root && path[1] == '\0'))) {
+        if (!row->raw && (is_around || (!gen.fix_root && path[1] == '\0'))) {
             gen.open = node;
         }
-        gen.below |= strcasecmp(node->directive, "DocumentRoot") == 0
-                     && (root == NULL
-                         || strcmp(path_inside(p, path), "/") != 0);
+        if (inner == NULL || inner[1] != '\0') {
+            gen.below |= strcasecmp(node->directive, "DocumentRoot") == 0;
+        }
     }
 }
 
@@ -1266,11 +1331,13 @@ static const char *regex_alternative_end(const char *re)
 {
     int depth = 0;
 
-    for (; *re != '\0' && (depth > 0 || !is_one_of(*re, "|)"));
-         re = regex_next(re)) {
+    for (;; re = regex_next(re)) {
+        re += strcspn(re, "\\[(|)");
+        if (*re == '\0' || (depth == 0 && is_one_of(*re, "|)"))) {
+            return re;
+        }
         depth += (*re == '(') - (*re == ')');
     }
-    return re;
 }
 
 /* Whether a match of the alternative at re may begin in the jail's own path,
@@ -1319,7 +1386,7 @@ static const char *regex_behind(const char *re, const char *outer)
         if (*re == '\\' && !apr_isalnum(re[1])) {
             re++;
         }
-        else if (is_one_of(*re, "\\^$[]|()?*+{}")) {
+        else if (!apr_isalnum(*re) && is_one_of(*re, "\\^$[]|()?*+{}")) {
             return NULL;
         }
         if (*re != *outer) {
@@ -1336,7 +1403,8 @@ static const char *regex_behind(const char *re, const char *outer)
  * anchor and no word boundary. */
 static int regex_is_free(const char *re)
 {
-    for (; *re != '\0'; re = regex_next(re)) {
+    for (re += strcspn(re, "^\\["); *re != '\0';
+         re = regex_next(re), re += strcspn(re, "^\\[")) {
         if (*re == '^' || (*re == '\\' && is_one_of(re[1], "AGKbB"))) {
             return 0;
         }
@@ -1380,7 +1448,8 @@ static int regex_is_simple(const char *re)
 {
     const char *c;
 
-    for (; *re != '\0'; re = regex_next(re)) {
+    for (re += strcspn(re, "\\[("); *re != '\0';
+         re = regex_next(re), re += strcspn(re, "\\[(")) {
         if ((*re == '\\' && (re[1] == '\0' || is_one_of(re[1], "cQE")))
             || (*re == '[' && !class_is_simple(re))
             || (*re == '(' && re[1] == '*')) {
@@ -1487,25 +1556,44 @@ static const char *regex_inside(apr_pool_t *p, const char *re)
         if (one == NULL || *end == ')') {
             return NULL;
         }
-        result = apr_pstrcat(p, result, one, *end == '|' ? "|" : "", NULL);
         if (*end == '\0') {
-            return result;
+            return *result != '\0' ? apr_pstrcat(p, result, one, NULL) : one;
         }
+        result = apr_pstrcat(p, result, one, "|", NULL);
     }
 }
 
 /* How the path of a section lies to the jail */
 typedef enum { LIES_OUTSIDE, LIES_INSIDE, LIES_AT, LIES_ABOVE } chroot_lie;
 
-/* How a path, or a pattern of httpd's, which matches component by component,
- * lies to a spelling of the jail; the inner path goes to *inner. */
+/* Whether a path is a pattern of httpd's, which match component by component.
+ */
+static int path_is_pattern(const char *path)
+{
+    return strpbrk(path, "?*[\\") != NULL && apr_fnmatch_test(path);
+}
+
+/* How a path, or a pattern, lies to a spelling of the jail; the inner path
+ * goes to *inner. */
 static chroot_lie section_lies(apr_pool_t *p, const char *path,
                                const chroot_root *root, const char **inner)
 {
-    const char *outer = root->outer;
-    int is_pattern = apr_fnmatch_test(path);
+    const char *outer = root->outer, *rest;
     size_t a, b;
 
+    if (!path_is_pattern(path)) {
+        rest = path_behind(path, root);
+        if (rest == NULL) {
+            *inner = "/";
+            return path_below(outer, path) != NULL ? LIES_ABOVE : LIES_OUTSIDE;
+        }
+        if (rest[1] == '\0') {
+            *inner = root->inner;
+            return LIES_AT;
+        }
+        path = rest;
+        outer = "";
+    }
     for (; *path != '\0'; path += a, outer += b) {
         if (*outer == '\0') {
             *inner = root->inner[1] == '\0'
@@ -1515,10 +1603,9 @@ static chroot_lie section_lies(apr_pool_t *p, const char *path,
         }
         a = 1 + strcspn(path + 1, "/");
         b = 1 + strcspn(outer + 1, "/");
-        if (is_pattern ? apr_fnmatch(apr_pstrmemdup(p, path, a),
-                                     apr_pstrmemdup(p, outer, b), 0)
-                             != APR_SUCCESS
-                       : a != b || strncmp(path, outer, a) != 0) {
+        if (apr_fnmatch(apr_pstrmemdup(p, path, a), apr_pstrmemdup(p, outer, b),
+                        0)
+            != APR_SUCCESS) {
             return LIES_OUTSIDE;
         }
     }
@@ -1556,7 +1643,7 @@ static const char *section_inside(apr_pool_t *p, ap_directive_t *node,
     if (found != NULL && path_inside(p, found) == NULL) {
         return found;
     }
-    if (!apr_fnmatch_test(path)) {
+    if (!path_is_pattern(path)) {
         real = path_real(p, path);
         if (found == NULL
             && (path_below(real, gen.jail) != NULL
@@ -1568,7 +1655,7 @@ static const char *section_inside(apr_pool_t *p, ap_directive_t *node,
         real = apr_pstrcat(p, gen.jail, path, NULL);
         if (apr_stat(&info, path, APR_FINFO_TYPE, p) != APR_SUCCESS
             && apr_stat(&info, real, APR_FINFO_TYPE, p) == APR_SUCCESS) {
-            find(p, node, 1,
+            find(node, 1,
                  apr_psprintf(p,
                               "names an outer path that does not "
                               "exist; should it be \"%s\"?",
@@ -1601,12 +1688,6 @@ static void section_mark(apr_pool_t *p, ap_directive_t *node, const char *path,
 
     section->path = apr_pstrdup(p, path);
     section->is_regex = is_regex;
-    if (is_regex) {
-        section->depth = ap_count_dirs(path);
-    }
-    else if (path[1] != '\0') {
-        section->depth = ap_count_dirs(path) + 1;
-    }
     /* a virtual host's sections come after the main server's */
     section->order = gen.sections++ + (node->parent != NULL ? INT_MAX / 2 : 0);
     section->outside = outside;
@@ -1647,6 +1728,10 @@ static void section_around(apr_pool_t *p, ap_directive_t *node, int depth)
     const char *args;
 
     for (; node != NULL; node = node->next) {
+        if (apr_tolower(node->directive[0]) != 'a'
+            && apr_tolower(node->directive[0]) != 'o') {
+            continue; /* as nearly all */
+        }
         args = node->args;
         if (strncasecmp(node->directive, "AllowOverride", 13) == 0) {
             if (strcasecmp(ap_getword_conf(p, &args), "None") != 0) {
@@ -1664,30 +1749,41 @@ static void section_around(apr_pool_t *p, ap_directive_t *node, int depth)
     }
 }
 
+/* Notes the path of a section, and what it is inside, or NULL. */
+static chroot_path *section_note(const ap_directive_t *node, const char *path,
+                                 const char *inner, int is_pattern)
+{
+    chroot_path *note = path_note(node, path, path, inner, "");
+
+    if (is_pattern) {
+        note->fate = FATE_INSIDE; /* for all that is known */
+    }
+    return note;
+}
+
 /* Compiles <Directory> and <DirectoryMatch>; what is wrong with the syntax is
  * httpd's to say (core.c, dirsection). */
 static void section_compile(apr_pool_t *p, apr_pool_t *ptemp,
                             ap_directive_t *node)
 {
-    apr_array_header_t *words = node_words(ptemp, node, 0, NULL);
-    const char *word = words->nelts ? APR_ARRAY_IDX(words, 0, char *) : "";
+    chroot_words words = node_words(ptemp, node, 0);
+    const char *word = words.count ? words.word[0] : "";
     int tilde = strcmp(word, "~") == 0;
     int regex = tilde || strcasecmp(node->directive, "<DirectoryMatch") == 0;
     chroot_lie lie = LIES_INSIDE;
-    const char *inner, *error = NULL;
+    const char *written, *inner, *error = NULL;
     ap_directive_t *rule;
-    chroot_path *note;
+    int is_pattern;
 
-    if (words->nelts != 1 + tilde || strrchr(node->args, '>') == NULL) {
+    if (words.count != 1 + tilde || !words.is_closed) {
         return;
     }
-    word = APR_ARRAY_IDX(words, tilde, char *);
-    note = path_note(node, word, word, word);
-    note->bites = !gen.fix_root && path_inside(ptemp, word) != NULL;
-    if (regex || apr_fnmatch_test(word)) {
-        note->fate = FATE_INSIDE; /* for all that is known */
-    }
+    written = word = words.word[tilde];
+    is_pattern = regex || path_is_pattern(word);
     if (!gen.fix_root) {
+        section_note(node, word, word, is_pattern)->bites = path_inside(ptemp,
+                                                                        word)
+                                                            != NULL;
         return;
     }
     if (regex) {
@@ -1699,7 +1795,7 @@ static void section_compile(apr_pool_t *p, apr_pool_t *ptemp,
         inner = NULL;
         error = "is not an absolute path";
     }
-    else if (apr_fnmatch_test(word) && strchr(word, '\\') != NULL) {
+    else if (is_pattern && strchr(word, '\\') != NULL) {
         inner = NULL;
         error = "is a pattern with a backslash in it";
     }
@@ -1727,10 +1823,11 @@ static void section_compile(apr_pool_t *p, apr_pool_t *ptemp,
                                      "paths; write it in <Directory \"%s\">",
                                      node->directive, word, gen.jail));
     }
-    note->inner = lie != LIES_OUTSIDE ? inner : NULL;
+    section_note(node, written, lie != LIES_OUTSIDE ? inner : NULL, is_pattern)
+        ->bites = 0;
     section_mark(p, node, word, regex, lie == LIES_OUTSIDE);
-    node->args = apr_pstrcat(p, tilde ? "~ " : "", word_quoted(ptemp, inner),
-                             ">", NULL);
+    node->args = apr_pstrcat(p, tilde ? "~ \"" : "\"",
+                             word_escaped(ptemp, inner), "\">", NULL);
 }
 
 /* ---- Everything else */
@@ -1798,9 +1895,13 @@ static const char *check_regex(apr_pool_t *p, const char *re, char quote)
 static const char *check_expression(apr_pool_t *p, const ap_directive_t *node,
                                     char **words)
 {
-    int of_paths = text_is_of_paths(node->args);
     const char *c, *next, *error = NULL;
+    int of_paths;
 
+    if (strpbrk(node->args, "=!'\"-") == NULL) {
+        return NULL; /* as nearly all */
+    }
+    of_paths = text_is_of_paths(node->args);
     for (c = node->args; *c != '\0' && error == NULL; c++) {
         if (of_paths && is_one_of(*c, "=!") && c[1] == '~') {
             next = c + 2 + strspn(c + 2, " \t");
@@ -1874,6 +1975,7 @@ static const char *check_cond(apr_pool_t *p, const ap_directive_t *node,
 static const char *check_rule(apr_pool_t *p, const ap_directive_t *node,
                               char **words)
 {
+    chroot_rule_sees sees = rule_sees(node);
     const char *pattern, *target;
 
     if (words[0] == NULL || words[1] == NULL) {
@@ -1881,12 +1983,12 @@ static const char *check_rule(apr_pool_t *p, const ap_directive_t *node,
     }
     pattern = raw_start(words[0]);
     target = raw_start(words[1]);
-    if (rule_sees(node) == RULE_SEES_PATH) {
+    if (sees == RULE_SEES_PATH) {
         return check_regex(p, pattern + (*pattern == '!'),
                            pattern != words[0] ? words[0][0] : '\0');
     }
-    if (rule_sees(node) == RULE_SEES_URL && gen.below && !rule_is_url(words)
-        && path_is_inner(p, target)) {
+    if (sees == RULE_SEES_URL && gen.below && !rule_is_url(words)
+        && path_inside(p, target) == NULL && path_is_inner(p, target)) {
         return apr_psprintf(p,
                             "\"%s\" is a URL, but in the jail %s a file, "
                             "too; add the flag PT, or begin it with "
@@ -1919,9 +2021,10 @@ static void need(apr_pool_t *p, const ap_directive_t *node, const char *path,
         || apr_hash_get(gen.needs, cure, APR_HASH_KEY_STRING) != NULL) {
         return;
     }
+    cure = apr_pstrdup(gen.paths->pool, cure);
     apr_hash_set(gen.needs, cure, APR_HASH_KEY_STRING, cure);
-    note = path_note(node, path, NULL, NULL);
-    note->inner = path;
+    note = path_note(node, path, NULL, NULL, "");
+    note->inner = note->written;
     note->mode = mode;
     note->bites = bites;
     note->cure = cure;
@@ -2024,6 +2127,9 @@ static void look_clients(apr_pool_t *p, const ap_directive_t *node,
     int old = strcasecmp(node->directive, "Require") != 0, i;
 
     for (i = 0; words[i] != NULL; i++) {
+        if (!old && !is_one_of(words[i][0], "fFhH")) {
+            continue; /* as nearly all */
+        }
         if (strcasecmp(words[i], "file-owner") == 0) {
             need_file(p, node, "/etc/passwd");
         }
@@ -2153,7 +2259,7 @@ static void look_pipe(apr_pool_t *p, const ap_directive_t *node, char **words)
 {
     for (; gen.paths != NULL && *words != NULL; words++) {
         if (**words == '|' || strncasecmp(*words, "prg:", 4) == 0) {
-            find(p, node, 0,
+            find(node, 0,
                  apr_psprintf(p, "runs \"%s\", which is not jailed",
                               *words + (**words == '|' ? 1 : 4)));
         }
@@ -2176,7 +2282,7 @@ static void look_daemon(apr_pool_t *p, const ap_directive_t *node, char **words)
     if (gen.paths == NULL || text == NULL) {
         return;
     }
-    find(p, node, 1,
+    find(node, 1,
          gen.fix_root
              ? apr_pstrcat(p, text,
                            "; use mod_wsgi without daemons, and "
@@ -2202,11 +2308,21 @@ static void look_database(apr_pool_t *p, const ap_directive_t *node,
         need_host(p, node, apr_pstrmemdup(p, host, strcspn(host, ", ")));
     }
     else if (memchr(host, ',', end - host) == NULL) {
-        find(p, node, 1,
+        find(node, 1,
              apr_psprintf(p,
                           "names a socket that children cannot connect to "
                           "again; add a host: host=%.*s,127.0.0.1",
                           (int)(end - host), host));
+    }
+}
+
+/* The names of files that httpd looks for in directories. */
+static void look_access_files(apr_pool_t *p, const ap_directive_t *node,
+                              char **words)
+{
+    for (; *words != NULL; words++) {
+        APR_ARRAY_PUSH(gen.access_names, const char *) = apr_pstrdup(
+            gen.access_names->pool, *words);
     }
 }
 
@@ -2225,10 +2341,10 @@ static const chroot_directive directives[] = {
     { "VirtualDocumentRoot VirtualDocumentRootIP VirtualScriptAlias "
       "VirtualScriptAliasIP",
       DIR_MAP, .word = 0 },
-    { "UserDir", DIR_MAP, EACH, .translate = inner_userdir,
+    { "UserDir", DIR_MAP_INNER, EACH, .translate = inner_userdir,
       .look = look_users },
     /* mod_rewrite.c */
-    { "RewriteRule", DIR_MAP, 1, inner_target, check_rule, look_rule, 1 },
+    { "RewriteRule", DIR_MAP_INNER, 1, inner_target, check_rule, look_rule, 1 },
     { "RewriteCond", DIR_DECIDE, 0, inner_tested, check_cond, .raw = 1 },
     { "RewriteMap", DIR_CHECKED, 1, .look = look_pipe },
     /* mod_authn_file.c, mod_auth_digest.c, mod_authn_dbm.c, mod_authz_*.c */
@@ -2263,6 +2379,10 @@ static const chroot_directive directives[] = {
       0, .translate = inner_path },
     /* PHP's apache2handler SAPI */
     { "php_value php_admin_value", DIR_TRANSLATE, 1, .translate = inner_php },
+    /* core.c */
+    { "<Directory <DirectoryMatch", .kind = DIR_SECTION },
+    { "<VirtualHost", .kind = DIR_SERVER },
+    { "AccessFileName", DIR_KNOWN, .look = look_access_files },
     /* Expressions and patterns: core.c, mod_authz_core.c, mod_setenvif.c,
      * mod_ssl */
     { "<If <ElseIf <AuthzProviderAlias SetEnvIfExpr SSLRequire", DIR_DECIDE,
@@ -2304,7 +2424,7 @@ static const chroot_directive directives[] = {
       .kind = DIR_KNOWN },
     /* URLs, and names without a directory: core.c, mod_alias.c, mod_dir.c,
      * mod_autoindex.c, mod_actions.c, mod_rewrite.c, mod_proxy.c */
-    { "<Location <LocationMatch <VirtualHost Redirect RedirectMatch "
+    { "<Location <LocationMatch Redirect RedirectMatch "
       "RedirectPermanent RedirectTemp ErrorDocument Action Script "
       "FallbackResource DirectoryIndex ServerPath AddIcon DefaultIcon "
       "IndexStyleSheet HeaderName ReadmeName RewriteBase ProxyPassReverse",
@@ -2322,7 +2442,11 @@ typedef struct chroot_row {
 
 static chroot_row **row_list(chroot_row **rows, const char *name)
 {
-    return &rows[(strlen(name) * 32 + (name[1] & 31)) % ROW_LISTS];
+    size_t length = strlen(name);
+
+    return &rows[(length * 59 + ((name[1] & 31U) << 5)
+                  + (name[length - 1] & 31U))
+                 % ROW_LISTS];
 }
 
 static chroot_row **rows_make(apr_pool_t *p)
@@ -2396,7 +2520,7 @@ static void node_scan(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
                                    node->directive, root->outer, root->outer));
         }
         else if (!same_directory(ptemp, gen.jail, root->outer)) {
-            find(p, node, 1,
+            find(node, 1,
                  apr_psprintf(p,
                               "names \"%s\" and is not known to "
                               "ChrootFixRoot: children see \"/\"",
@@ -2449,12 +2573,11 @@ static const char *shared_path(apr_pool_t *p, const ap_directive_t *node,
 /* Notes a directive whose path children look for by the name that it has
  * outside, and warns when that is not valid inside. */
 static void node_share(apr_pool_t *p, const ap_directive_t *node,
-                       const chroot_directive *row)
+                       const chroot_directive *row, const chroot_words *words)
 {
-    apr_array_header_t *words = node_words(p, node, 0, NULL);
-    const char *path = words->nelts > row->word ? shared_path(
-                           p, node, APR_ARRAY_IDX(words, row->word, char *))
-                                                : NULL;
+    const char *path = words->count > row->word
+                           ? shared_path(p, node, words->word[row->word])
+                           : NULL;
     const char *inner, *dir, *cure;
     chroot_path *note;
     struct stat st;
@@ -2463,8 +2586,7 @@ static void node_share(apr_pool_t *p, const ap_directive_t *node,
         return;
     }
     dir = path_parent(p, path);
-    note = path_note(node, path, path, path);
-    note->inner = path;
+    note = path_note(node, path, path, path, "");
     note->bites = 0;
     inner = apr_pstrcat(p, gen.jail, path, NULL);
     if (same_directory(p, dir, dir)
@@ -2487,68 +2609,82 @@ static void node_share(apr_pool_t *p, const ap_directive_t *node,
                 : apr_psprintf(p, "write a path below %s and ", gen.jail),
             self_link_cure(p, gen.jail));
     }
-    find(p, node, 1,
+    find(node, 1,
          apr_psprintf(p,
                       "names \"%s\", which is used outside and inside the jail "
                       "by the same name; %s",
                       path, cure));
 }
 
-/* Looks at, checks, translates and scans one directive; with FixRoot off it
- * is only looked at. */
-static void node_compile(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
-                         const chroot_directive *row)
+/* Looks at, checks and translates one directive that is in a row; with FixRoot
+ * off it is only looked at. Whether it is right. */
+static int node_compile(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
+                        const chroot_directive *row)
 {
+    chroot_words words = node_words(ptemp, node, row->raw);
     const char *error = NULL;
-    char **words = NULL;
 
-    if (row != NULL && (row->check != NULL || row->look != NULL)) {
-        words = (char **)node_words(ptemp, node, row->raw, NULL)->elts;
+    if (row->kind == DIR_MAP) {
+        node_map(ptemp, node, row, &words);
     }
-    if (row != NULL && row->look != NULL) {
-        row->look(ptemp, node, words);
+    if (row->look != NULL) {
+        row->look(ptemp, node, words.word);
     }
-    if (row != NULL && row->check != NULL && gen.fix_root) {
-        error = row->check(ptemp, node, words);
+    if (row->check != NULL && gen.fix_root) {
+        error = row->check(ptemp, node, words.word);
     }
     if (error != NULL) {
         node_fail(node,
                   apr_psprintf(p, "%s %s: %s (ChrootDir %s)", node->directive,
                                node->args, error, gen.jail));
-        return;
+        return 0;
     }
-    if (row != NULL && row->translate != NULL) {
-        node_translate(p, ptemp, node, row);
+    if (row->translate != NULL) {
+        node_translate(p, ptemp, node, row, &words);
     }
-    if (row != NULL && (row->kind == DIR_SHARED || row->kind == DIR_CHECKED)) {
-        node_share(p, node, row);
+    if (row->kind == DIR_SHARED || row->kind == DIR_CHECKED) {
+        node_share(ptemp, node, row, &words);
     }
-    if (gen.fix_root) {
-        node_scan(p, ptemp, node, row);
-    }
+    return 1;
 }
 
-static int is_section(const ap_directive_t *node)
-{
-    return node->directive[0] == '<'
-           && (strcasecmp(node->directive, "<Directory") == 0
-               || strcasecmp(node->directive, "<DirectoryMatch") == 0);
-}
-
-/* First pass: by which spellings are URLs mapped into the jail? */
-static void tree_map(apr_pool_t *p, chroot_row **rows, ap_directive_t *node)
+/* First pass: by which spellings are URLs mapped into the jail? What cannot be
+ * compiled before that is known goes to later, sections after what stands in
+ * them. */
+static void tree_map(apr_pool_t *p, apr_pool_t *ptemp, chroot_row **rows,
+                     ap_directive_t *node, apr_array_header_t *later)
 {
     const chroot_directive *row;
+    chroot_words words;
+    chroot_node *one;
 
     for (; node != NULL && (gen.fix_root || !paths_full()); node = node->next) {
+        if (node->first_child != NULL) {
+            tree_map(p, ptemp, rows, node->first_child, later);
+        }
         row = node_row(rows, node);
+        if (row == NULL ? !gen.fix_root || strpbrk(node->args, "/\\") == NULL
+                        : row->kind == DIR_KNOWN && row->look == NULL) {
+            continue; /* nothing to look for */
+        }
         if (row != NULL && row->kind == DIR_MAP) {
-            node_map(p, node, row);
+            (void)node_compile(p, ptemp, node, row);
         }
-        if (strcasecmp(node->directive, "AccessFileName") == 0) {
-            apr_array_cat(gen.access_names, node_words(p, node, 0, NULL));
+        else if (row != NULL && row->kind == DIR_SERVER) {
+            section_around(ptemp, node->first_child, 0);
         }
-        tree_map(p, rows, node->first_child);
+        else {
+            if (row != NULL && row->kind == DIR_MAP_INNER) {
+                words = node_words(ptemp, node, row->raw);
+                node_map(ptemp, node, row, &words);
+            }
+            one = apr_array_push(later);
+            one->node = node;
+            one->row = row;
+        }
+        if (node->parent == NULL) {
+            apr_pool_clear(ptemp);
+        }
     }
 }
 
@@ -2568,20 +2704,26 @@ static void roots_below_targets(void)
     }
 }
 
-/* Second pass: translate. */
-static void tree_translate(apr_pool_t *p, apr_pool_t *ptemp, chroot_row **rows,
-                           ap_directive_t *node)
+/* Second pass: what has to wait for the first. */
+static void nodes_compile(apr_pool_t *p, apr_pool_t *ptemp,
+                          const apr_array_header_t *later)
 {
-    for (; node != NULL && (gen.fix_root || !paths_full()); node = node->next) {
-        tree_translate(p, ptemp, rows, node->first_child);
-        if (is_section(node)) {
-            section_compile(p, ptemp, node);
-            continue;
+    const chroot_node *one = (const chroot_node *)later->elts;
+    int i;
+
+    for (i = 0; i < later->nelts && (gen.fix_root || !paths_full());
+         i++, one++) {
+        if (one->row != NULL && one->row->kind == DIR_SECTION) {
+            section_compile(p, ptemp, one->node);
         }
-        if (strcasecmp(node->directive, "<VirtualHost") == 0) {
-            section_around(ptemp, node->first_child, 0);
+        else if ((one->row == NULL
+                  || node_compile(p, ptemp, one->node, one->row))
+                 && gen.fix_root) {
+            node_scan(p, ptemp, one->node, one->row);
         }
-        node_compile(p, ptemp, node, node_row(rows, node));
+        if (i % NODES_BATCH == 0) {
+            apr_pool_clear(ptemp);
+        }
     }
 }
 
@@ -2682,7 +2824,7 @@ static const char *root_check(apr_pool_t *p, const chroot_root *root)
 static void refuse(apr_pool_t *p, ap_directive_t *node, const char *text)
 {
     if (gen.dump) {
-        find(p, node, 1,
+        find(node, 1,
              apr_psprintf(p, "lets the server refuse to start: %s", text));
     }
     else {
@@ -2694,10 +2836,13 @@ static void refuse(apr_pool_t *p, ap_directive_t *node, const char *text)
 static void compile_tree(apr_pool_t *p, apr_pool_t *ptemp)
 {
     chroot_row **rows = rows_make(ptemp);
+    apr_array_header_t *later = apr_array_make(ptemp, 64, sizeof(chroot_node));
     const char *error = NULL, *path;
+    apr_pool_t *scratch;
     struct stat st;
     int i;
 
+    apr_pool_create(&scratch, ptemp);
     gen.targets = apr_array_make(ptemp, 8, sizeof(const char *));
     gen.access_names = apr_array_make(ptemp, 2, sizeof(const char *));
     APR_ARRAY_PUSH(gen.access_names, const char *) = ".htaccess";
@@ -2714,10 +2859,11 @@ static void compile_tree(apr_pool_t *p, apr_pool_t *ptemp)
                           gen.jail, FCGID_SOCKETS, FCGID_SOCKETS, gen.jail,
                           FCGID_SOCKETS));
     }
-    tree_map(ptemp, rows, ap_conftree);
-    roots_below_targets();
     section_around(ptemp, ap_conftree, 0);
-    tree_translate(p, ptemp, rows, ap_conftree);
+    tree_map(p, scratch, rows, ap_conftree, later);
+    roots_below_targets();
+    nodes_compile(p, scratch, later);
+    apr_pool_destroy(scratch);
     if (!gen.fix_root) {
         return;
     }
@@ -2740,19 +2886,20 @@ static void compile_tree(apr_pool_t *p, apr_pool_t *ptemp)
 static void tree_expose(apr_pool_t *p, chroot_row **rows, ap_directive_t *node)
 {
     const chroot_directive *row;
-    apr_array_header_t *words;
+    chroot_words words;
     const char *path, *rest;
     int i;
 
     for (; node != NULL; node = node->next) {
         tree_expose(p, rows, node->first_child);
         row = node_row(rows, node);
-        if (row == NULL || row->kind != DIR_MAP) {
+        if (row == NULL
+            || (row->kind != DIR_MAP && row->kind != DIR_MAP_INNER)) {
             continue;
         }
-        words = node_words(p, node, row->raw, NULL);
-        for (i = 0; i < words->nelts; i++) {
-            path = mapping_path(p, row, words, i, &rest);
+        words = node_words(p, node, row->raw);
+        for (i = 0; i < words.count; i++) {
+            path = mapping_path(p, row, &words, i, &rest);
             if (path == NULL || path_below(gen.jail, path) == NULL
                 || (row->raw && !first_exists(p, gen.jail, path))) {
                 continue;
@@ -2790,7 +2937,7 @@ static void compile_cgid(apr_pool_t *p)
     }
     gen.cgid_deaf = 1;
     find(
-        p, word != NULL ? node : gen.node, 1,
+        word != NULL ? node : gen.node, 1,
         apr_psprintf(
             p,
             "children cannot reach mod_cgid's socket %s, its requests are "
@@ -3347,7 +3494,7 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
 
     for (i = 0; dir != NULL && (entry = readdir(dir)) != NULL; i++) {
         if (i == INSPECT_DIRECTORY || (*left)-- <= 0) {
-            find(p, NULL, 0,
+            find(NULL, 0,
                  apr_psprintf(p,
                               "%s has many entries, not all of them were "
                               "looked at",
@@ -3822,17 +3969,14 @@ static void find_in_paths(apr_pool_t *p)
 {
     apr_hash_t *said = apr_hash_make(p);
     const chroot_path *path = (chroot_path *)gen.paths->elts;
-    const char *text, *inner;
+    const char *text, *inner, *key;
     struct stat st = { 0 };
     int copies = 0, i;
 
     for (i = 0; i < gen.paths->nelts; i++, path++) {
-        text = apr_pstrcat(p, path->name, " ", path->written, NULL);
-        if (path->fate == FATE_INSIDE || path->fate == FATE_UNKNOWN
-            || apr_hash_get(said, text, APR_HASH_KEY_STRING) != NULL) {
+        if (path->fate == FATE_INSIDE || path->fate == FATE_UNKNOWN) {
             continue;
         }
-        apr_hash_set(said, text, APR_HASH_KEY_STRING, text);
         inner = path->outer != NULL ? path_inside(p, path->outer) : NULL;
         if (path->cure != NULL) {
             copies |= path->bites;
@@ -3879,10 +4023,14 @@ static void find_in_paths(apr_pool_t *p)
                                 path->written, gen.jail, inner, path->outer,
                                 gen.jail, inner);
         }
-        find(p, path->node, path->bites, text);
+        key = apr_pstrcat(p, path->name, " ", path->written, NULL);
+        if (apr_hash_get(said, key, APR_HASH_KEY_STRING) == NULL) {
+            apr_hash_set(said, key, APR_HASH_KEY_STRING, key);
+            find(path->node, path->bites, text);
+        }
     }
     if (copies && gen.open != NULL) {
-        find(p, gen.open, 1,
+        find(gen.open, 1,
              "maps URLs to the whole jail, so that what is copied into it has "
              "a URL, too; a jail above that directory is better");
     }
@@ -3896,13 +4044,13 @@ static void find_all(apr_pool_t *p)
     find_in_paths(p);
     if (ap_find_linked_module("mod_fcgid.c") != NULL
         && ap_unixd_config.suexec_enabled) {
-        find(p, NULL, 1,
+        find(NULL, 1,
              "mod_fcgid's manager, and the programs that it starts for "
              "children, are outside of the jail because of suexec; write "
              "\"Suexec Off\"");
     }
     if (ap_find_linked_module("mod_passenger.c") != NULL) {
-        find(p, NULL, 1, "mod_passenger's daemons are not jailed");
+        find(NULL, 1, "mod_passenger's daemons are not jailed");
     }
     inspect_path(p);
     if (gen.jail[1] != '\0' && gen.fd != -1) {
@@ -3940,16 +4088,25 @@ static int sections_known(server_rec *s, const apr_array_header_t *sections)
     return 1;
 }
 
+/* By what httpd sorts sections outside: the components of a path, the slashes
+ * of a regular expression (core.c, reorder_sorter). */
+static int section_depth(const chroot_section *section)
+{
+    return (int)ap_count_dirs(section->path)
+           + (!section->is_regex && section->path[1] != '\0');
+}
+
 /* Whether, outside, section a comes after section b. */
 static int section_follows(ap_conf_vector_t *a, ap_conf_vector_t *b)
 {
     const chroot_section *one = section_known(a), *other = section_known(b);
+    int further;
 
     if (one->is_regex != other->is_regex) {
         return one->is_regex;
     }
-    return one->depth != other->depth ? one->depth > other->depth
-                                      : one->order > other->order;
+    further = section_depth(one) - section_depth(other);
+    return further != 0 ? further > 0 : one->order > other->order;
 }
 
 /* Puts the sections of a server that httpd has sorted by their depth inside
@@ -4362,18 +4519,17 @@ static int chroot_map_outside(request_rec *r)
         return DECLINED;
     }
     path.outer = path_below(path_canonical(r->pool, r->filename), OUTSIDE);
-    path.inner = "/";
     if (path.outer == NULL) {
         return HTTP_FORBIDDEN;
     }
+    path.length = strlen(path.outer);
+    path.inner = "/";
     found = apr_array_make(r->pool, 8, sizeof(void *));
     for (i = 0; i < *all; i++) {
         section = section_known(list[i]);
         if (section->is_regex
                 ? !pattern_matches(r->pool, section->path, path.outer)
-                : section_lies(r->pool,
-                               section->path[1] != '\0' ? section->path : "",
-                               &path, &inner)
+                : section_lies(r->pool, section->path, &path, &inner)
                       < LIES_AT) {
             continue;
         }

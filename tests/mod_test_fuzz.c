@@ -563,9 +563,17 @@ static char *random_args(void)
     return random_text(parts, rnd(200) ? 14 : 30000);
 }
 
+static void translate(ap_directive_t *node, const chroot_directive *row)
+{
+    chroot_words words = node_words(pool, node, row->raw);
+
+    node_translate(pool, pool, node, row, &words);
+}
+
 static void try_node(void)
 {
     const chroot_directive *row;
+    chroot_words words;
     ap_directive_t *node;
     char *args = random_args();
     const char *name;
@@ -584,18 +592,17 @@ static void try_node(void)
     name = apr_pstrmemdup(pool, row->names, strcspn(row->names, " "));
     node = node_of(name, args);
     interesting += *args != '\0';
-    node_map(pool, node, row);
+    words = node_words(pool, node, row->raw);
+    node_map(pool, node, row, &words);
     section_compile(pool, pool, node_of("<Directory", args));
     section_compile(pool, pool, node_of("<DirectoryMatch", args));
     node_scan(pool, pool, node_of("Unknown", args), NULL);
-    node_translate(pool, pool, node, row);
+    node_translate(pool, pool, node, row, &words);
     if (row->translate != outer_path && strcmp(name, "UserDir") != 0
         && strcmp(node->args, args) != 0) { /* those two move what is outside */
         fail("%s %s became %s", name, show(args), show(node->args));
     }
-    node_translate(pool, pool,
-                   node_of(name, apr_pstrcat(pool, args, JAIL, args, NULL)),
-                   row);
+    translate(node_of(name, apr_pstrcat(pool, args, JAIL, args, NULL)), row);
 }
 
 /* Splits as modules do that take words: what ap_getword_conf() reads. */
@@ -699,7 +706,7 @@ static const char *rule_wrong(const char *before, const char *after)
     if (words->nelts > 2 && rule_is_url((char **)words->elts)) {
         return NULL;
     }
-    node_translate(pool, pool, node, row_of("RewriteRule"));
+    translate(node, row_of("RewriteRule"));
     return differ(words, model_rewrite(node->args), 1)
                ? apr_psprintf(pool, "RewriteRule %s became %s", show(args),
                               show(node->args))
@@ -720,6 +727,28 @@ static void try_rule(void)
     }
 }
 
+/* A directive's words are those that ap_getword_conf() reads. */
+static void try_split(void)
+{
+    static const char *const parts[] = { "a", "\\", "\"", "'", " ", "\t", "\v",
+                                         "\f", "\r", "\\\\", "\\\"", "\\'",
+                                         "\"a b\"", "\x80", NULL };
+    const char *args = line_trimmed(random_text(parts, rnd(50) ? 12 : 3000));
+    apr_array_header_t *model = model_words(args);
+    chroot_words words = node_words(pool, node_of("x", args), 0);
+    int i;
+
+    interesting += model->nelts > 1;
+    for (i = 0; i < model->nelts && i < words.count; i++) {
+        if (strcmp(words.word[i], APR_ARRAY_IDX(model, i, char *)) != 0) {
+            break;
+        }
+    }
+    if (i < model->nelts || i < words.count || words.word[i] != NULL) {
+        fail("%s was split in another way", show(args));
+    }
+}
+
 static void try_words(void)
 {
     static const char *const parts[] = { "a", "\\", "\"", "'", "\"a b\"",
@@ -734,7 +763,7 @@ static void try_words(void)
     node = node_of("LuaMapHandler", args);
     roots_set(JAIL, "/");
     interesting += words->nelts > 2;
-    node_translate(pool, pool, node, row_of("LuaMapHandler"));
+    translate(node, row_of("LuaMapHandler"));
     if (differ(words, model_words(node->args), 1)) {
         fail("LuaMapHandler %s became %s", show(args), show(node->args));
     }
@@ -827,6 +856,7 @@ static const struct {
     { "regex_inside, RegexDefaultOptions ICASE", try_regex_icase },
     { "regex_inside, any bytes", try_regex_bytes },
     { "directives without the jail stay", try_node },
+    { "words are split as httpd does", try_split },
     { "words around a translated one stay", try_words },
     { "words of a RewriteRule stay", try_rule },
     { "zone_rule", try_zone },
