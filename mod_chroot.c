@@ -139,6 +139,7 @@
 typedef enum {
     PROBE_OK = 0,
     PROBE_NO_JAILER = 1,            /* clone(CLONE_FS) is forbidden */
+    PROBE_NO_SEARCH = 2,            /* User cannot look anything up */
     PROBE_FAILED = APEXIT_CHILDSICK /* something else, which was logged */
 } chroot_probe;
 
@@ -226,6 +227,7 @@ typedef struct {
     const char *zone; /* TZ for children, NULL to leave it alone */
     int late;         /* by a jailer, at the end of child_init;
                                  * otherwise by mod_unixd, before it */
+    int entered;      /* a probe came in, at configtest */
     int configured;   /* may an MPM child be forked now? */
     int probing;      /* this process is a probe */
     int is_child;     /* this process is an MPM child, or a probe */
@@ -3736,8 +3738,8 @@ static int may_search(int jail)
     return faccessat(jail, ".", X_OK, AT_EACCESS) == 0;
 }
 
-/* A child that becomes User, as mod_unixd would make it, and tries to look
- * something up in the jail. Returns what came of that: an errno, or 0. */
+/* The same, found out by a child that becomes User as mod_unixd would make it.
+ * Returns an errno, or 0. */
 static int search_as_user(void)
 {
     const char *user = ap_unixd_config.user_name;
@@ -3765,31 +3767,6 @@ static int search_as_user(void)
         return rv;
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
-}
-
-/* Parent, anybody; -t, too. A jail that User cannot search serves nothing. */
-static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
-                               apr_pool_t *ptemp, server_rec *s)
-{
-    int rv;
-
-    if (gen.jail == NULL || geteuid() != 0) {
-        return OK;
-    }
-    rv = search_as_user();
-    if (rv == EACCES) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv, s,
-                     "ChrootDir \"%s\" on line %d of %s: User %s cannot "
-                     "search it%s",
-                     gen.jail, gen.node->line_num, gen.node->filename,
-                     ap_unixd_config.user_name,
-                     gen.fix_root
-                         ? ", or a directory above it, so that without "
-                           "a jail nothing would be served"
-                         : "");
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    return OK; /* whatever else there is, the probe says */
 }
 
 /* Parent, root, one thread; before any other module forks a daemon. Standard
@@ -3880,7 +3857,13 @@ static chroot_probe probe(apr_pool_t *p, server_rec *s, chroot_fate *fates)
 
     if (pid == 0) {
         gen.probing = gen.configured = 1;
-        if (ap_run_drop_privileges(p, s) != OK || !enter(s)) {
+        if (ap_run_drop_privileges(p, s) != OK) {
+            _exit(PROBE_FAILED);
+        }
+        if (gen.late && !may_search(gen.fd) && errno == EACCES) {
+            _exit(PROBE_NO_SEARCH);
+        }
+        if (!enter(s)) {
             _exit(PROBE_FAILED);
         }
         look(p, fates);
@@ -3921,36 +3904,48 @@ static chroot_fate *fates_map(server_rec *s)
     return fates;
 }
 
-/* Takes over what a probe has seen. */
-static void fates_unmap(chroot_fate *fates)
+/* Takes over what a probe has seen, if it came that far. */
+static void fates_unmap(chroot_fate *fates, chroot_probe answer)
 {
     int i;
 
     if (fates == NULL) {
         return;
     }
-    for (i = 0; i < gen.paths->nelts; i++) {
+    for (i = 0; answer == PROBE_OK && i < gen.paths->nelts; i++) {
         APR_ARRAY_IDX(gen.paths, i, chroot_path).fate = fates[i];
     }
     (void)munmap(fates, gen.paths->nelts * sizeof(*fates));
 }
 
 /* Decides once per generation how its children enter the jail, late where
- * that is possible. Whether they can. */
-static int probe_entry(apr_pool_t *p, server_rec *s)
+ * that is possible. Says why when they cannot. */
+static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
 {
     chroot_fate *fates = fates_map(s);
     chroot_probe answer;
 
     /* threads are verified, and the door found, through /proc */
     gen.late = CHROOT_LATE && gen.door != gen.jail;
-    answer = probe(p, s, fates);
+    answer = gen.late ? probe(p, s, fates) : PROBE_NO_JAILER;
     if (answer == PROBE_NO_JAILER) {
         gen.late = 0;
-        answer = probe(p, s, fates);
+        answer = search_as_user() == EACCES ? PROBE_NO_SEARCH
+                                            : probe(p, s, fates);
     }
-    fates_unmap(fates);
-    if (answer != PROBE_OK) {
+    fates_unmap(fates, answer);
+    if (answer == PROBE_NO_SEARCH) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, EACCES, s,
+                     "ChrootDir \"%s\" on line %d of %s: User %s cannot "
+                     "search it%s",
+                     gen.jail, gen.node->line_num, gen.node->filename,
+                     ap_unixd_config.user_name,
+                     gen.fix_root
+                         ? ", or a directory above it, so that without "
+                           "a jail nothing would be served"
+                         : "");
+    }
+    else if (answer != PROBE_OK) {
         ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
                      "children cannot be locked into the jail %s, see above; "
                      "the server needs root with CAP_SYS_CHROOT, CAP_SETUID "
@@ -3958,9 +3953,8 @@ static int probe_entry(apr_pool_t *p, server_rec *s)
                      "SystemCallFilter= without ~@mount), and a User who is "
                      "not root and may search the jail",
                      gen.jail);
-        return 0;
     }
-    return 1;
+    return answer;
 }
 
 /* What there is to say about the paths that the configuration names, when it
@@ -4183,7 +4177,7 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (gen.jail == NULL) {
         return OK;
     }
-    if (!may_confine(s) || gen.fd == -1 || !probe_entry(ptemp, s)) {
+    if (!may_confine(s) || gen.fd == -1 || probe_entry(ptemp, s) != PROBE_OK) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (gen.fix_root && !servers_order(pconf, ptemp, s)) {
@@ -4667,7 +4661,7 @@ static void report_paths(apr_pool_t *p, apr_file_t *out)
 
 /* The report: what is in force, what becomes of the configuration's paths, and
  * all findings, a line each. */
-static void report(apr_pool_t *p, apr_file_t *out, int entered)
+static void report(apr_pool_t *p, apr_file_t *out)
 {
     const chroot_finding *finding = (chroot_finding *)gen.findings->elts;
     const char *zone = gen.zone != NULL ? gen.zone : getenv("TZ");
@@ -4678,10 +4672,10 @@ static void report(apr_pool_t *p, apr_file_t *out, int entered)
                     gen.node->filename, gen.node->line_num);
     apr_file_printf(out, "ChrootFixRoot: %s\n", gen.fix_root ? "On" : "Off");
     apr_file_printf(out, "Chroot: %s\n",
-                    !entered   ? geteuid() == 0 ? "not possible, see above"
-                                                : "only root can try"
-                    : gen.late ? "late"
-                               : "early");
+                    !gen.entered ? geteuid() == 0 ? "not possible, see above"
+                                                  : "only root can try"
+                    : gen.late   ? "late"
+                                 : "early");
     apr_file_printf(out, "Preloaded: %s\n",
                     apr_array_pstrcat(p, preload(p), ' '));
     apr_file_printf(out, "Time zone: %s\n", zone != NULL ? zone : "UTC");
@@ -4703,12 +4697,32 @@ static void report(apr_pool_t *p, apr_file_t *out, int entered)
     }
 }
 
+/* Parent, anybody, -t: tries what post_config does at a start, which is refused
+ * because of it. Whoever is not root cannot try. */
+static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
+                               apr_pool_t *ptemp, server_rec *s)
+{
+    chroot_probe answer;
+
+    if (gen.jail == NULL || ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_NORMAL) {
+        return OK;
+    }
+    gen.zone = zone_for_children(pconf);
+    if (geteuid() != 0 || !may_confine(s) || jail_open(pconf, s) != 0) {
+        return OK;
+    }
+    answer = probe_entry(ptemp, s);
+    gen.entered = answer == PROBE_OK;
+    ap_unixd_config.chroot_dir = gen.jail; /* for DUMP_RUN_CFG */
+    return answer == PROBE_NO_SEARCH ? HTTP_INTERNAL_SERVER_ERROR : OK;
+}
+
 /* Parent, -t, anybody: what start would warn of; for DUMP_RUN_CFG a line
  * beside mod_unixd's, for DUMP_CHROOT the report. */
 static void chroot_test_config(apr_pool_t *p, server_rec *s)
 {
     apr_file_t *out = NULL;
-    int entered, i;
+    int i;
 
     (void)apr_file_open_stdout(&out, p);
     if (gen.jail == NULL) {
@@ -4717,10 +4731,7 @@ static void chroot_test_config(apr_pool_t *p, server_rec *s)
         }
         return;
     }
-    gen.zone = zone_for_children(p);
-    entered = geteuid() == 0 && may_confine(s) && jail_open(p, s) == 0
-              && probe_entry(p, s);
-    for (i = 0; !entered && i < gen.paths->nelts; i++) {
+    for (i = 0; !gen.entered && i < gen.paths->nelts; i++) {
         APR_ARRAY_IDX(gen.paths, i, chroot_path).fate = path_fate(
             p, &APR_ARRAY_IDX(gen.paths, i, chroot_path), gen.jail);
     }
@@ -4730,7 +4741,7 @@ static void chroot_test_config(apr_pool_t *p, server_rec *s)
                         gen.fix_root ? "On" : "Off");
     }
     if (out != NULL && gen.dump) {
-        report(p, out, entered);
+        report(p, out);
     }
     else {
         findings_warn(s);
