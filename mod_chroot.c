@@ -2956,6 +2956,8 @@ static apr_status_t generation_end(void *unused)
     return APR_SUCCESS;
 }
 
+static void register_request_hooks(void);
+
 /* Parent, root or an ordinary user (-t), one thread; twice at start. The tree
  * is complete and nothing of it has been carried out yet. */
 static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
@@ -2984,6 +2986,7 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
         tree_expose(pconf, rows_make(ptemp), ap_conftree);
     }
     compile_cgid(pconf);
+    register_request_hooks();
     return OK;
 }
 
@@ -4387,9 +4390,7 @@ static char mapped_outer, mapped_inner, mapped_outside;
 
 static void mapping_set(request_rec *r, char *mapping)
 {
-    if (gen.fix_root) {
-        ap_set_module_config(r->request_config, &chroot_module, mapping);
-    }
+    ap_set_module_config(r->request_config, &chroot_module, mapping);
 }
 
 /* Before mappers to outer paths: mod_alias, and whoever comes after
@@ -4411,15 +4412,17 @@ static int chroot_translate_userdir(request_rec *r)
  * inner paths in children, so whatever the URL, this is one as well. */
 static int chroot_translate_inner(request_rec *r)
 {
-    const char *root = ap_document_root(r);
+    const char *root;
     int rv;
 
-    if (!gen.fix_root || r->proxyreq) {
+    if (r->proxyreq) {
         return DECLINED;
     }
     mapping_set(r, &mapped_inner);
     rv = ap_core_translate(r);
-    if (rv == OK && root != NULL && path_below(root, OUTSIDE) != NULL) {
+    root = ap_document_root(r);
+    if (rv == OK && root != NULL && root[1] == OUTSIDE[1]
+        && path_below(root, OUTSIDE) != NULL) {
         mapping_set(r, &mapped_outer); /* the jail may still be below it */
         r->filename += strlen(OUTSIDE);
     }
@@ -4446,23 +4449,17 @@ static int filename_strip(request_rec *r)
     return 0;
 }
 
-/* Before any directory walk, for main and sub-requests and redirects alike:
- * from here on a request knows inner paths only. What still begins with the
- * jail then names nothing, or the self-link, which has no URL. */
-static int chroot_map_to_storage(request_rec *r)
+/* Makes r->filename the inner path of what mapping says that it is. */
+static void filename_translate(request_rec *r, const char *mapping)
 {
-    const char *mapping, *inner;
+    const char *canonical;
 
-    if (!gen.fix_root || r->filename == NULL || r->filename[0] != '/') {
-        return DECLINED; /* proxied, or nothing */
-    }
-    mapping = ap_get_module_config(r->request_config, &chroot_module);
     if (mapping == NULL && strncmp(r->filename, INNER_TARGET, 3) == 0) {
         mapping = &mapped_inner;
     }
-    if (!path_is_plain(r->filename)) {
-        r->filename = apr_pstrdup(r->pool,
-                                  path_canonical(r->pool, r->filename));
+    canonical = path_canonical(r->pool, r->filename);
+    if (canonical != r->filename) {
+        r->filename = apr_pstrdup(r->pool, canonical);
     }
     if (mapping != &mapped_inner && !filename_strip(r)
         && mapping == &mapped_outer) {
@@ -4470,11 +4467,30 @@ static int chroot_map_to_storage(request_rec *r)
         mapping_set(r, &mapped_outside);
     }
     r->canonical_filename = r->filename;
-    inner = path_inside(r->pool, ap_context_document_root(r));
+}
+
+/* Before any directory walk, for main and sub-requests and redirects alike:
+ * from here on a request knows inner paths only. What still begins with the
+ * jail then names nothing, or the self-link, which has no URL. */
+static int chroot_map_to_storage(request_rec *r)
+{
+    const char *mapping, *root, *context, *inner;
+
+    if (r->filename == NULL || r->filename[0] != '/') {
+        return DECLINED; /* proxied, or nothing */
+    }
+    mapping = ap_get_module_config(r->request_config, &chroot_module);
+    if (mapping != &mapped_inner || r->filename != r->canonical_filename) {
+        /* it is not as the core has made it */
+        filename_translate(r, mapping);
+    }
+    root = ap_document_root(r);
+    context = ap_context_document_root(r);
+    inner = context != root ? path_inside(r->pool, context) : NULL;
     if (inner != NULL) {
         ap_set_context_info(r, NULL, inner);
     }
-    inner = path_inside(r->pool, ap_document_root(r));
+    inner = path_inside(r->pool, root);
     if (inner != NULL) {
         ap_set_document_root(r, inner);
     }
@@ -4507,9 +4523,8 @@ static int chroot_map_outside(request_rec *r)
     chroot_root path;
     int i, j;
 
-    if (!gen.fix_root
-        || ap_get_module_config(r->request_config, &chroot_module)
-               != &mapped_outside) {
+    if (ap_get_module_config(r->request_config, &chroot_module)
+        != &mapped_outside) {
         return DECLINED;
     }
     path.outer = path_below(path_canonical(r->pool, r->filename), OUTSIDE);
@@ -4551,7 +4566,7 @@ static int chroot_handler(request_rec *r)
 {
     const char *forced;
 
-    if (!gen.cgid_deaf || r->finfo.filetype != APR_REG
+    if (r->finfo.filetype != APR_REG
         || (strcmp(r->handler, "cgi-script") != 0
             && strcmp(r->handler, "application/x-httpd-cgi") != 0)) {
         return DECLINED;
@@ -4800,13 +4815,41 @@ static const char *chroot_cmd_chrootfixroot(cmd_parms *cmd, void *unused,
     return NULL;
 }
 
-static void chroot_register_hooks(apr_pool_t *p)
+/* Registers the hooks of requests that this configuration needs: httpd sorts
+ * them behind pre_config once more, and forgets them with the configuration. */
+static void register_request_hooks(void)
 {
     static const char *const alias[] = { "mod_alias.c", NULL };
     static const char *const userdir[] = { "mod_userdir.c", NULL };
     static const char *const vhost_alias[] = { "mod_vhost_alias.c", NULL };
     static const char *const core[] = { "core.c", NULL };
+    const char *current = apr_hook_debug_current;
 
+    apr_hook_debug_current = chroot_module.name;
+    if (gen.fix_root) {
+        ap_hook_translate_name(chroot_translate_outer, NULL, alias,
+                               APR_HOOK_MIDDLE);
+        if (ap_find_linked_module(userdir[0]) != NULL) {
+            ap_hook_translate_name(chroot_translate_userdir, alias, userdir,
+                                   APR_HOOK_MIDDLE);
+            ap_hook_translate_name(chroot_translate_outer, userdir, vhost_alias,
+                                   APR_HOOK_MIDDLE);
+        }
+        ap_hook_translate_name(chroot_translate_inner, NULL, core,
+                               APR_HOOK_REALLY_LAST);
+        ap_hook_map_to_storage(chroot_map_to_storage, NULL, NULL,
+                               APR_HOOK_FIRST);
+        ap_hook_map_to_storage(chroot_map_outside, NULL, NULL,
+                               APR_HOOK_REALLY_LAST - 1);
+    }
+    if (gen.cgid_deaf) {
+        ap_hook_handler(chroot_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    }
+    apr_hook_debug_current = current;
+}
+
+static void chroot_register_hooks(apr_pool_t *p)
+{
     ap_hook_pre_config(chroot_pre_config, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_check_config(chroot_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_open_logs(chroot_open_logs, NULL, NULL, APR_HOOK_REALLY_FIRST);
@@ -4826,21 +4869,9 @@ static void chroot_register_hooks(apr_pool_t *p)
     ap_hook_drop_privileges(chroot_drop_privileges_last, NULL, NULL,
                             APR_HOOK_REALLY_LAST);
     ap_hook_child_init(chroot_child_init, NULL, NULL, APR_HOOK_REALLY_LAST);
-    ap_hook_translate_name(chroot_translate_outer, NULL, alias,
-                           APR_HOOK_MIDDLE);
-    ap_hook_translate_name(chroot_translate_userdir, alias, userdir,
-                           APR_HOOK_MIDDLE);
-    ap_hook_translate_name(chroot_translate_outer, userdir, vhost_alias,
-                           APR_HOOK_MIDDLE);
-    ap_hook_translate_name(chroot_translate_inner, NULL, core,
-                           APR_HOOK_REALLY_LAST);
     ap_hook_test_config(chroot_test_config, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(chroot_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     APR_OPTIONAL_HOOK(ap, status_hook, chroot_status, NULL, NULL,
                       APR_HOOK_MIDDLE);
-    ap_hook_map_to_storage(chroot_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
-    ap_hook_map_to_storage(chroot_map_outside, NULL, NULL,
-                           APR_HOOK_REALLY_LAST - 1);
 }
 
 static const command_rec chroot_cmds[] = {
