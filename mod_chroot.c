@@ -3621,6 +3621,16 @@ static const char *zone_rule(apr_pool_t *p, const char *path)
     return rule;
 }
 
+/* The same, "UTC" for that zone: it needs no file, but glibc takes it when it
+ * is within reach, and converts times with fewer instructions than by a rule.
+ */
+static const char *zone_name(apr_pool_t *p, const char *path)
+{
+    const char *rule = zone_rule(p, path);
+
+    return rule != NULL && strcmp(rule, "UTC0") == 0 ? "UTC" : rule;
+}
+
 /* TZ for children, for whom /etc/localtime and the zone files are out of
  * reach; NULL when what they inherit will do. */
 static const char *zone_for_children(apr_pool_t *p)
@@ -3629,7 +3639,7 @@ static const char *zone_for_children(apr_pool_t *p)
     const char *dir = getenv("TZDIR");
 
     if (zone == NULL) {
-        return zone_rule(p, "/etc/localtime");
+        return zone_name(p, "/etc/localtime");
     }
     if (*zone == '\0' || zone_is_rule(zone)) {
         return NULL;
@@ -3640,7 +3650,7 @@ static const char *zone_for_children(apr_pool_t *p)
     if (*zone != '/') {
         zone = apr_pstrcat(p, dir != NULL ? dir : TZDIR, "/", zone, NULL);
     }
-    return zone_rule(p, zone);
+    return zone_name(p, zone);
 }
 
 /* Loads a library for good; its name is added to those that are loaded. */
