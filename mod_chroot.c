@@ -232,14 +232,15 @@ typedef struct {
     int probing;      /* this process is a probe */
     int is_child;     /* this process is an MPM child, or a probe */
     int dumps_core;   /* CoreDumpDirectory is set */
-    int tasks;        /* /proc/self/task, from outside */
+    int tasks;        /* /proc/self/task, from outside: late */
+    int status;       /* /proc/self/status, from outside: early */
     pid_t jailer;
     int ask, answer; /* the child's ends of the jailer's pipes */
 } chroot_generation;
 
 APLOG_USE_MODULE(chroot);
 
-static chroot_generation gen = { .fd = -1, .tasks = -1 };
+static chroot_generation gen = { .fd = -1, .tasks = -1, .status = -1 };
 
 /* Closes a descriptor of this process, once. */
 static void fd_close(int *fd)
@@ -2964,7 +2965,7 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
                              apr_pool_t *ptemp)
 {
     memset(&gen, 0, sizeof(gen));
-    gen.fd = gen.tasks = -1;
+    gen.fd = gen.tasks = gen.status = -1;
     apr_pool_cleanup_register(pconf, NULL, generation_end,
                               apr_pool_cleanup_null);
     gen.dump = ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL
@@ -3372,6 +3373,26 @@ static int verify_thread(server_rec *s, int tasks, const char *tid)
            && verify_each(s, fd, "descriptor", verify_descriptor);
 }
 
+/* How many descriptors this process can have: as many as its table has room
+ * for, proc(5), or is allowed to have. */
+static long descriptors_max(void)
+{
+    char text[4096];
+    const char *size = NULL;
+    ssize_t n;
+    long max;
+
+    n = gen.status != -1 ? pread(gen.status, text, sizeof(text) - 1, 0) : -1;
+    fd_close(&gen.status);
+    if (n > 0) {
+        text[n] = '\0';
+        size = strstr(text, "\nFDSize:");
+    }
+    max = size != NULL ? strtol(size + strlen("\nFDSize:"), NULL, 10)
+                       : sysconf(_SC_OPEN_MAX);
+    return max > 0 && max < DESCRIPTORS_MAX ? max : DESCRIPTORS_MAX;
+}
+
 /* Whether this process, which has just been jailed and has dropped root, is
  * really locked in. Late, that is asked of every thread, by /proc; early,
  * threads were made inside, and descriptors are tried one by one. */
@@ -3391,10 +3412,7 @@ static int verify(server_rec *s)
         return ok;
     }
     ok = verify_capabilities(s, "0");
-    max = sysconf(_SC_OPEN_MAX);
-    if (max == -1 || max > DESCRIPTORS_MAX) {
-        max = DESCRIPTORS_MAX;
-    }
+    max = descriptors_max();
     for (fd = 0; ok && fd < max; fd++) {
         if (fcntl((int)fd, F_GETFD) == -1 && errno == EBADF) {
             continue;
@@ -4298,6 +4316,9 @@ static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
         gen.dumps_core = ap_coredumpdir_configured;
         ap_coredumpdir_configured = 0;
         jailer_start(s);
+    }
+    else if (gen.door != gen.jail) { /* there is a /proc */
+        gen.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     }
     return OK;
 }
