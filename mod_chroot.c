@@ -2020,7 +2020,7 @@ static void need(apr_pool_t *p, const ap_directive_t *node, const char *path,
 {
     chroot_path *note;
 
-    if (gen.paths == NULL
+    if (paths_full()
         || apr_hash_get(gen.needs, cure, APR_HASH_KEY_STRING) != NULL) {
         return;
     }
@@ -2237,7 +2237,7 @@ static void look_programs(apr_pool_t *p, const ap_directive_t *node,
     for (path = *words; *words != NULL; words++) {
         path = *words;
     }
-    if (gen.paths == NULL || path == NULL || *path != '/') {
+    if (paths_full() || path == NULL || *path != '/') {
         return;
     }
     path = path_trimmed(p, path_canonical(p, path));
