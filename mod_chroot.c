@@ -88,8 +88,9 @@
  * moved to: a name that jails do not have. What was served is not found. */
 #define OUTSIDE "/(outside)"
 
-/* How a RewriteRule's substitution begins that is an inner path: mod_rewrite
- * takes it for a file whatever follows (prefix_stat), and no URL has it. */
+/* How a RewriteRule's substitution, or an Alias, begins that is an inner path:
+ * no path is like that when httpd has made it canonical, and mod_rewrite takes
+ * it for a file whatever follows (prefix_stat). */
 #define INNER_TARGET "/./"
 
 /* Hooks that no other module's may come before, or after: modules do write
@@ -1078,6 +1079,41 @@ static const char *outer_path(apr_pool_t *p, const ap_directive_t *node,
     return ap_server_root_relative(p, words[n]);
 }
 
+/* The target of an Alias: an inner path where that is certain, as it is made
+ * canonical for each request, the slower the deeper the jail. No other one may
+ * look like that, whatever an expression says. One that ends with the jail
+ * stays: what follows, without a slash, could be another directory's name. */
+static const char *inner_alias(apr_pool_t *p, const ap_directive_t *node,
+                               char **words, int n)
+{
+    const chroot_root *root;
+    const char *path;
+    char *rest;
+
+    if (rule_sees(node) != RULE_SEES_URL) { /* an expression in <Location> */
+        path = outer_path(p, node, words, n);
+        return apr_pstrcat(p, "/", path != NULL ? path : words[n], NULL);
+    }
+    if (words[n][0] != '/') {
+        return outer_path(p, node, words, n);
+    }
+    path = path_canonical(p, words[n]);
+    if (path != words[n]) {
+        return path;
+    }
+    root = root_of(p, path);
+    if (root == NULL || path[root->length] != '/') {
+        return NULL;
+    }
+    rest = words[n] + root->length;
+    if (root->inner[1] != '\0') {
+        return apr_pstrcat(p, "/.", root->inner, rest, NULL);
+    }
+    *--rest = '.'; /* in the place of the jail: the word is a copy */
+    *--rest = '/';
+    return rest;
+}
+
 /* What the compiler does with a directive */
 typedef enum {
     DIR_TRANSLATE, /* opened by a child: the word is translated */
@@ -1205,37 +1241,50 @@ static chroot_words node_words(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
+/* Copies length letters, and returns the place behind the copy. */
+static char *copied(char *to, const char *from, size_t length)
+{
+    memcpy(to, from, length);
+    return to + length;
+}
+
 /* Writes the words of a directive anew where its row says so; what stands
  * between them stays. */
 static void node_translate(apr_pool_t *p, apr_pool_t *ptemp,
                            ap_directive_t *node, const chroot_directive *row,
                            const chroot_words *words)
 {
-    const char **span = words->span;
-    const char *quote = row->raw ? "" : "\"";
-    const char *result = NULL, *behind = NULL, *word;
-    int i;
+    const char **anew = apr_pcalloc(ptemp, (words->count + 1) * sizeof(char *));
+    const char *const *span = words->span, *behind;
+    size_t length = sizeof(">");
+    int changed = 0, i;
+    char *to;
 
+    for (i = 0; i < words->count; i++) {
+        if (row_wants(row, i, words->count)) {
+            anew[i] = row->translate(ptemp, node, words->word, i);
+        }
+        if (anew[i] != NULL) {
+            anew[i] = row->raw ? anew[i] : word_quoted(ptemp, anew[i]);
+            length += strlen(anew[i]);
+            changed = 1;
+        }
+    }
+    if (!changed || !gen.fix_root) {
+        return;
+    }
+    behind = span[0];
+    to = apr_palloc(p, length + strlen(behind));
+    node->args = to;
     for (i = 0; i < words->count; i++, span += 2) {
-        word = row_wants(row, i, words->count)
-                   ? row->translate(ptemp, node, words->word, i)
-                   : NULL;
-        if (behind == NULL) {
-            behind = span[0];
+        if (anew[i] != NULL) {
+            to = copied(to, behind, span[0] - behind);
+            to = copied(to, anew[i], strlen(anew[i]));
+            behind = span[1];
         }
-        if (word == NULL || !gen.fix_root) {
-            continue;
-        }
-        result = apr_pstrcat(ptemp, result != NULL ? result : "",
-                             apr_pstrmemdup(ptemp, behind, span[0] - behind),
-                             quote, row->raw ? word : word_escaped(ptemp, word),
-                             quote, NULL);
-        behind = span[1];
     }
-    if (result != NULL) {
-        node->args = apr_pstrcat(p, result, behind, words->is_closed ? ">" : "",
-                                 NULL);
-    }
+    to = copied(to, behind, strlen(behind));
+    (void)copied(to, words->is_closed ? ">" : "", words->is_closed + 1);
 }
 
 /* The directory that word number i of a mapping leads to: what stands before
@@ -2333,9 +2382,9 @@ static void look_access_files(apr_pool_t *p, const ap_directive_t *node,
  * those of others. */
 static const chroot_directive directives[] = {
     /* mod_alias.c, core.c, mod_vhost_alias.c, mod_userdir.c */
-    { "Alias", DIR_MAP, LAST, .translate = outer_path },
+    { "Alias", DIR_MAP, LAST, .translate = inner_alias },
     { "AliasMatch", DIR_MAP, 1, .translate = outer_path },
-    { "ScriptAlias", DIR_MAP, LAST, .translate = outer_path,
+    { "ScriptAlias", DIR_MAP, LAST, .translate = inner_alias,
       .look = look_programs },
     { "ScriptAliasMatch", DIR_MAP, 1, .translate = outer_path },
     { "DocumentRoot", DIR_MAP, 0, .translate = outer_path },
@@ -2439,14 +2488,13 @@ static const chroot_directive directives[] = {
  * many virtual hosts have half a million directives. */
 typedef struct chroot_row {
     const char *name;
+    size_t length; /* of name */
     const chroot_directive *row;
     struct chroot_row *next;
 } chroot_row;
 
-static chroot_row **row_list(chroot_row **rows, const char *name)
+static chroot_row **row_list(chroot_row **rows, const char *name, size_t length)
 {
-    size_t length = strlen(name);
-
     return &rows[(length * 59 + ((name[1] & 31U) << 5)
                   + (name[length - 1] & 31U))
                  % ROW_LISTS];
@@ -2457,17 +2505,20 @@ static chroot_row **rows_make(apr_pool_t *p)
     chroot_row **rows = apr_pcalloc(p, sizeof(chroot_row *[ROW_LISTS]));
     const chroot_directive *row;
     chroot_row *one, **list;
-    char *names, *name;
+    const char *name;
+    size_t length;
 
     for (row = directives; row->names != NULL; row++) {
-        names = apr_pstrdup(p, row->names);
-        while ((name = apr_strtok(names, " ", &names)) != NULL) {
-            list = row_list(rows, name);
+        for (name = row->names; *name != '\0'; name += strspn(name, " ")) {
+            length = strcspn(name, " ");
+            list = row_list(rows, name, length);
             one = apr_palloc(p, sizeof(*one));
             one->name = name;
+            one->length = length;
             one->row = row;
             one->next = *list;
             *list = one;
+            name += length;
         }
     }
     return rows;
@@ -2477,9 +2528,12 @@ static chroot_row **rows_make(apr_pool_t *p)
 static const chroot_directive *node_row(chroot_row **rows,
                                         const ap_directive_t *node)
 {
-    const chroot_row *one = *row_list(rows, node->directive);
+    size_t length = strlen(node->directive);
+    const chroot_row *one = *row_list(rows, node->directive, length);
 
-    while (one != NULL && strcasecmp(one->name, node->directive) != 0) {
+    while (one != NULL
+           && (one->length != length
+               || strncasecmp(one->name, node->directive, length) != 0)) {
         one = one->next;
     }
     return one != NULL ? one->row : NULL;
@@ -4417,14 +4471,22 @@ static void chroot_child_init(apr_pool_t *p, server_rec *s)
  * one of these, or to nothing when mod_rewrite or mod_userdir has set it, or
  * nobody, for a file sub-request: those paths are inner ones, unless they
  * begin with the jail. */
-static char mapped_outer, mapped_inner, mapped_outside;
+static char mapped_alias, mapped_outer, mapped_inner, mapped_outside;
 
 static void mapping_set(request_rec *r, char *mapping)
 {
     ap_set_module_config(r->request_config, &chroot_module, mapping);
 }
 
-/* Before mappers to outer paths: mod_alias, and whoever comes after
+/* Before mod_alias, which maps to outer paths, and to inner ones where the
+ * directive was translated. */
+static int chroot_translate_alias(request_rec *r)
+{
+    mapping_set(r, &mapped_alias);
+    return DECLINED;
+}
+
+/* Before other mappers to outer paths: whoever comes after mod_alias and
  * mod_userdir. */
 static int chroot_translate_outer(request_rec *r)
 {
@@ -4493,7 +4555,7 @@ static void filename_translate(request_rec *r, const char *mapping)
         r->filename = apr_pstrdup(r->pool, canonical);
     }
     if (mapping != &mapped_inner && !filename_strip(r)
-        && mapping == &mapped_outer) {
+        && (mapping == &mapped_outer || mapping == &mapped_alias)) {
         r->filename = apr_pstrcat(r->pool, OUTSIDE, r->filename, NULL);
         mapping_set(r, &mapped_outside);
     }
@@ -4511,15 +4573,21 @@ static int chroot_map_to_storage(request_rec *r)
         return DECLINED; /* proxied, or nothing */
     }
     mapping = ap_get_module_config(r->request_config, &chroot_module);
-    if (mapping != &mapped_inner || r->filename != r->canonical_filename) {
-        /* it is not as the core has made it */
-        filename_translate(r, mapping);
-    }
     root = ap_document_root(r);
     context = ap_context_document_root(r);
-    inner = context != root ? path_inside(r->pool, context) : NULL;
-    if (inner != NULL) {
-        ap_set_context_info(r, NULL, inner);
+    if (mapping == &mapped_alias && strncmp(context, INNER_TARGET, 3) == 0) {
+        /* an Alias that was translated, made canonical by mod_alias */
+        ap_set_context_info(r, NULL, context + 2);
+        r->canonical_filename = r->filename;
+    }
+    else {
+        if (mapping != &mapped_inner || r->filename != r->canonical_filename) {
+            filename_translate(r, mapping); /* it is not the core's */
+        }
+        inner = context != root ? path_inside(r->pool, context) : NULL;
+        if (inner != NULL) {
+            ap_set_context_info(r, NULL, inner);
+        }
     }
     inner = path_inside(r->pool, root);
     if (inner != NULL) {
@@ -4852,20 +4920,22 @@ static void register_request_hooks(void)
 {
     static const char *const alias[] = { "mod_alias.c", NULL };
     static const char *const userdir[] = { "mod_userdir.c", NULL };
+    static const char *const mappers[] = { "mod_alias.c", "mod_userdir.c",
+                                           NULL };
     static const char *const vhost_alias[] = { "mod_vhost_alias.c", NULL };
     static const char *const core[] = { "core.c", NULL };
     const char *current = apr_hook_debug_current;
 
     apr_hook_debug_current = chroot_module.name;
     if (gen.fix_root) {
-        ap_hook_translate_name(chroot_translate_outer, NULL, alias,
+        ap_hook_translate_name(chroot_translate_alias, NULL, alias,
                                APR_HOOK_MIDDLE);
-        if (ap_find_linked_module(userdir[0]) != NULL) {
+        if (ap_find_linked_module("mod_userdir.c") != NULL) {
             ap_hook_translate_name(chroot_translate_userdir, alias, userdir,
                                    APR_HOOK_MIDDLE);
-            ap_hook_translate_name(chroot_translate_outer, userdir, vhost_alias,
-                                   APR_HOOK_MIDDLE);
         }
+        ap_hook_translate_name(chroot_translate_outer, mappers, vhost_alias,
+                               APR_HOOK_MIDDLE);
         ap_hook_translate_name(chroot_translate_inner, NULL, core,
                                APR_HOOK_REALLY_LAST);
         ap_hook_map_to_storage(chroot_map_to_storage, NULL, NULL,

@@ -598,8 +598,9 @@ static void try_node(void)
     section_compile(pool, pool, node_of("<DirectoryMatch", args));
     node_scan(pool, pool, node_of("Unknown", args), NULL);
     node_translate(pool, pool, node, row, &words);
-    if (row->translate != outer_path && strcmp(name, "UserDir") != 0
-        && strcmp(node->args, args) != 0) { /* those two move what is outside */
+    if (row->translate != outer_path && row->translate != inner_alias
+        && strcmp(name, "UserDir") != 0
+        && strcmp(node->args, args) != 0) { /* those move what is outside */
         fail("%s %s became %s", name, show(args), show(node->args));
     }
     translate(node_of(name, apr_pstrcat(pool, args, JAIL, args, NULL)), row);

@@ -148,9 +148,12 @@ TRANSLATED = {
         ("MDCACertificateFile {J}/ca.pem", 'MDCACertificateFile "/ca.pem"')]),
     "URL mapping": (["vhost_alias"], None, [
         (text, text) for text in (
-            "Alias /a {J}/a", 'AliasMatch "^/b(.*)" "{J}/b$1"',
-            "ScriptAlias /c {J}/c", "ScriptAliasMatch ^/d {J}/d",
-            "VirtualDocumentRoot {J}/v/%0", 'DocumentRoot "{J}/www"')]),
+            'AliasMatch "^/b(.*)" "{J}/b$1"', "ScriptAliasMatch ^/d {J}/d",
+            "VirtualDocumentRoot {J}/v/%0", 'DocumentRoot "{J}/www"',
+            "Alias /e {J}", "Alias /f /etc", "Alias /g {J}x/a")] + [
+        ("Alias /a {J}/a", 'Alias /a "/a"'),
+        ("Alias /h/ '{J}/a/'", 'Alias /h/ "/a/"'),
+        ('ScriptAlias /c "{J}/a b"', 'ScriptAlias /c "/a b"')]),
 }
 
 
@@ -166,7 +169,8 @@ def test_a_directive_that_children_need_is_translated(dump, name):
         **FILES, "l/x": "", "a/x": "", "../jail2/f": "", "b/x": "",
         "c": "", "e": "", "g": "", "h": "", "dav/x": "", "log/x": "",
         "ca.pem": ""})
-    # "/./x" is how a RewriteRule says that it means a file
+    # "/./x" is how a RewriteRule says that it means a file, and an Alias that
+    # it is an inner one
     lines = [re.sub(r'(?<=[ "])/\./', "/", line) for line in lines]
     wanted = [after for _, after in rows if after]
     wrong = [after for after in wanted if after not in lines]

@@ -91,6 +91,17 @@ MAPPINGS = {
         '<LocationMatch "/lm/(?<n>\\w+)">\n'
         'Alias "${JAIL}/notes/%{env:MATCH_N}.txt"\n</LocationMatch>\n',
         ["/loc/a.txt", "/loc", "/loc/b/c.txt", "/file", "/lm/a", "/lm/z"], {}),
+    "Alias with a slash on one side": (
+        ROOT + 'Alias "/a/" "${JAIL}"\nAlias "/b/" "${JAIL}/www"\n'
+        'Alias "/c/" "${JAIL}/no"\nAlias "/d" "${JAIL}/notes/"\n',
+        ["/a/f.txt", "/a/", "/a//f.txt", "/a/www/f.txt", "/b/f.txt", "/b/",
+         "/b/../f.txt", "/c/tes/a.txt", "/c/", "/d/a.txt", "/da.txt", "/d"],
+        {}),
+    "Alias beside AliasMatch": (
+        ROOT + 'Alias "/m/s" "${JAIL}/two"\n'
+        'AliasMatch "^/m(/.*)" "${JAIL}/notes$1"\n'
+        'Alias "/n" "${JAIL}/notes"\n',
+        ["/m/s/f.txt", "/m/a.txt", "/m/b/c.txt", "/n/a.txt", "/m/s"], {}),
     "Alias in a virtual host": (
         ROOT + vhost('DocumentRoot "${JAIL}/two"\nAlias "/n" "${JAIL}/notes"\n'),
         [Request("/n/a.txt", host=host) for host in ("two", "other")], {}),
@@ -373,6 +384,35 @@ def test_an_alias_out_of_the_jail_does_not_find_the_jails_own(jailed):
                     files={**FILES, "usr/share/x.txt": "inner"})
     server.expect_log('Alias at .* names "/usr/share", .* not in the jail')
     assert server.get("/u/x.txt").status == 404
+
+
+@pytest.mark.parametrize("line", [
+    'Alias "/u" "/./usr/share"', 'Alias "/u" "//usr/./share"',
+    'Alias "/u" "/./../usr/share"', 'AliasMatch "^/u" "/./usr/share"',
+    'AliasMatch "^/u(.*)" "/.$1"', 'ScriptAlias "/u" "/./usr/share/"',
+    '<Location "/u">\nAlias "/./usr/share"\n</Location>',
+    '<Location "/u">\nAlias "/./usr/%{tolower:SHARE}"\n</Location>',
+    '<Location "/u">\nAliasPreservePath On\n'
+    'Alias "/./usr/share"\n</Location>',
+    '<LocationMatch "^/u">\nAlias "/./usr/share/x.txt"\n</LocationMatch>',
+    '<Location "/u">\nAliasPreservePath On\n'
+    'Alias "/%{HTTP:X-Dot}/usr/share"\n</Location>',
+    '<Location "/u">\nAliasPreservePath On\n'
+    'Alias "%{HTTP:X-Path}/usr/share"\n</Location>',
+    'UserDir "/./usr"'])
+def test_nobody_but_the_compiler_marks_a_path_as_an_inner_one(
+        httpd, line):
+    """INNER_TARGET of mod_chroot.c: outside there is nothing of it."""
+    server = httpd(JAILED + ROOT + line + "\n", modules=["userdir"],
+                   files={**FILES, "usr/share/x.txt": "inner", "usr/x.txt": "",
+                          "usr/u/x.txt": "inner", "x.txt": "inner"})
+    server.allow_log(".*")
+    server.start()
+    for url in ("/u/x.txt", "/u", "/u/share/x.txt", "/u/usr/share/x.txt",
+                "/~u/x.txt", "/~share/x.txt", "/./usr/share/x.txt"):
+        answer = server.request(Request(url, headers={
+            "X-Dot": ".", "X-Path": "/."}))
+        assert answer.status in (403, 404) or "inner" not in answer.text, url
 
 
 # -- Debian's own configuration
