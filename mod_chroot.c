@@ -4554,10 +4554,13 @@ static void filename_translate(request_rec *r, const char *mapping)
     if (canonical != r->filename) {
         r->filename = apr_pstrdup(r->pool, canonical);
     }
-    if (mapping != &mapped_inner && !filename_strip(r)
-        && (mapping == &mapped_outer || mapping == &mapped_alias)) {
-        r->filename = apr_pstrcat(r->pool, OUTSIDE, r->filename, NULL);
-        mapping_set(r, &mapped_outside);
+    if (mapping != &mapped_inner && !filename_strip(r)) {
+        if (mapping != NULL) {
+            r->filename = apr_pstrcat(r->pool, OUTSIDE, r->filename, NULL);
+        }
+        if (path_below(r->filename, OUTSIDE) != NULL) {
+            mapping_set(r, &mapped_outside); /* by the compiler, or now */
+        }
     }
     r->canonical_filename = r->filename;
 }

@@ -115,6 +115,13 @@ MAPPINGS = {
     "UserDir with a star": (
         ROOT + "UserDir ${JAIL}/u/*/pub\n", ["/~bob/x.txt", "/~bob", "/~eve/"],
         {"modules": ["userdir"], "files": {**FILES, "u/bob/pub/x.txt": "b"}}),
+    "UserDir out of the jail, and a .htaccess in it": (
+        ROOT + '<Directory "${JAIL}">\nAllowOverride All\n</Directory>\n'
+        'UserDir "/data/*"\nAlias "/two" "${JAIL}/two"\n',
+        ["/~bob/x.txt", "/~bob", "/~bob/", "/f.txt", "/two/f.txt"],
+        {"modules": ["userdir"],
+         "files": {**FILES, ".htaccess": "Require all denied\n",
+                   "two/.htaccess": "Require all granted\n"}}),
     "UserDir with several words": (
         ROOT + "UserDir ${JAIL}/u/*/pub ${JAIL}/notes\nUserDir disabled eve\n",
         ["/~bob/x.txt", "/~b/c.txt", "/~eve/x.txt", "/~none/"],
