@@ -3728,13 +3728,21 @@ static const char *zone_for_children(apr_pool_t *p)
 /* Loads a library for good; its name is added to those that are loaded. */
 static void preload_library(apr_array_header_t *loaded, const char *name)
 {
+    int i;
+
+    for (i = 0; i < loaded->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(loaded, i, const char *), name) == 0) {
+            return;
+        }
+    }
     if (dlopen(name, RTLD_NOW | RTLD_NODELETE) != NULL) {
         APR_ARRAY_PUSH(loaded, const char *) = apr_pstrdup(loaded->pool, name);
     }
 }
 
-/* The name service modules of the line for hosts: glibc would load them at
- * the first look-up. nsswitch.conf(5). */
+/* The name service modules of the lines for hosts, which glibc would load at
+ * the first look-up, and for groups, which each child would load to become
+ * User. nsswitch.conf(5). */
 static void preload_name_services(apr_array_header_t *loaded)
 {
     char line[1024], library[128];
@@ -3745,7 +3753,8 @@ static void preload_name_services(apr_array_header_t *loaded)
         return;
     }
     while (fgets(line, sizeof(line), file) != NULL) {
-        if (strncmp(line, "hosts:", 6) != 0) {
+        if (strncmp(line, "hosts:", 6) != 0
+            && strncmp(line, "group:", 6) != 0) {
             continue;
         }
         for (word = apr_strtok(line + 6, " \t\n", &next); word != NULL;
