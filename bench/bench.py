@@ -419,7 +419,7 @@ def wrk(kind, server, connections):
     done, duration, length, refused, errors = map(
         int, re.search(r"RESULT (.*)", output)[1].split())
     if (errors or refused != (done if kind.status >= 400 else 0) or not done
-            or not 0.98 < length / done / size < 1.02):
+            or not 0.98 * done < length / size < 1.02 * done + connections):
         raise Failure(f"wrk, {kind.name}, {server.setup}: not all answers "
                       f"were {kind.status} and {size} bytes:\n{output}")
     return done / duration * 1e6
