@@ -352,7 +352,7 @@ def test_the_first_start_where_nobody_can_be_confined(
 def test_a_start_where_wait_for_the_probe_fails(gated):
     server = gated(start=False)
     server.wrapper = ["strace", "-qq", "-o", "/dev/null",
-                      *fc.inject("wait4:error=EIO:when=2")]   # after that for User
+                      *fc.inject("wait4:error=EIO:when=1")]
     said = server.refused_start()
     assert "Input/output error" in said
 
