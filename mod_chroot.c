@@ -1630,21 +1630,16 @@ static int path_is_pattern(const char *path)
 static chroot_lie section_lies(apr_pool_t *p, const char *path,
                                const chroot_root *root, const char **inner)
 {
-    const char *outer = root->outer, *rest;
+    const char *outer = root->outer;
     size_t a, b;
 
     if (!path_is_pattern(path)) {
-        rest = path_behind(path, root);
-        if (rest == NULL) {
-            *inner = "/";
-            return path_below(outer, path) != NULL ? LIES_ABOVE : LIES_OUTSIDE;
+        *inner = root_inside(p, path, root);
+        if (*inner != NULL) {
+            return strcmp(*inner, root->inner) == 0 ? LIES_AT : LIES_INSIDE;
         }
-        if (rest[1] == '\0') {
-            *inner = root->inner;
-            return LIES_AT;
-        }
-        path = rest;
-        outer = "";
+        *inner = "/";
+        return path_below(outer, path) != NULL ? LIES_ABOVE : LIES_OUTSIDE;
     }
     for (; *path != '\0'; path += a, outer += b) {
         if (*outer == '\0') {
@@ -1802,15 +1797,15 @@ static void section_around(apr_pool_t *p, ap_directive_t *node, int depth)
 }
 
 /* Notes the path of a section, and what it is inside, or NULL. */
-static chroot_path *section_note(const ap_directive_t *node, const char *path,
-                                 const char *inner, int is_pattern)
+static void section_note(const ap_directive_t *node, const char *path,
+                         const char *inner, int is_pattern, int bites)
 {
     chroot_path *note = path_note(node, path, path, inner, "");
 
+    note->bites = bites;
     if (is_pattern) {
         note->fate = FATE_INSIDE; /* for all that is known */
     }
-    return note;
 }
 
 /* Compiles <Directory> and <DirectoryMatch>; what is wrong with the syntax is
@@ -1833,9 +1828,8 @@ static void section_compile(apr_pool_t *p, apr_pool_t *ptemp,
     written = word = words.word[tilde];
     is_pattern = regex || path_is_pattern(word);
     if (!gen.fix_root) {
-        section_note(node, word, word, is_pattern)->bites = path_inside(ptemp,
-                                                                        word)
-                                                            != NULL;
+        section_note(node, word, word, is_pattern,
+                     path_inside(ptemp, word) != NULL);
         return;
     }
     if (regex) {
@@ -1875,8 +1869,8 @@ static void section_compile(apr_pool_t *p, apr_pool_t *ptemp,
                                      "paths; write it in <Directory \"%s\">",
                                      node->directive, word, gen.jail));
     }
-    section_note(node, written, lie != LIES_OUTSIDE ? inner : NULL, is_pattern)
-        ->bites = 0;
+    section_note(node, written, lie != LIES_OUTSIDE ? inner : NULL, is_pattern,
+                 0);
     section_mark(p, node, word, regex, lie == LIES_OUTSIDE);
     node->args = apr_pstrcat(p, tilde ? "~ \"" : "\"",
                              word_escaped(ptemp, inner), "\">", NULL);
