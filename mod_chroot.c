@@ -9,9 +9,14 @@
  *     ChrootDir /srv/www
  *     ChrootFixRoot On
  *
- * Read it from top to bottom and it tells the life of a generation: the
- * configuration is compiled, the jail is opened and tried, children enter it,
- * requests are mapped into it.
+ * Read it from top to bottom and it tells the life of a generation: ChrootDir
+ * is settled, the configuration's paths are noted, the jail is opened and
+ * tried, children enter it, requests are served in it.
+ *
+ * ChrootFixRoot On: the configuration stays as it is written. httpd decides
+ * about a request by outer names, which a symbolic link in the jail makes
+ * valid for children (the self-link); when everything has been decided, the
+ * request's names lose the jail, and handlers see inner ones.
  */
 
 #ifndef _GNU_SOURCE
@@ -46,14 +51,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #ifdef __linux__
-#include <link.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
@@ -84,24 +87,19 @@
 /* Bytes: two system calls and a signal-free life need far less */
 #define JAILER_STACK (64 * 1024)
 
-/* Where, with FixRoot on, the paths of requests that lead out of the jail are
- * moved to: a name that jails do not have. What was served is not found. */
-#define OUTSIDE "/(outside)"
+/* What a request's path that leads out of the jail is put behind when its
+ * names become inner ones, so that no file of the same name is found: nothing
+ * is below a file. null(4) */
+#define NOWHERE "/dev/null"
 
-/* How a RewriteRule's substitution, or an Alias, begins that is an inner path:
- * no path is like that when httpd has made it canonical, and mod_rewrite takes
- * it for a file whatever follows (prefix_stat). */
-#define INNER_TARGET "/./"
+/* An empty directory in the jail through which the self-link leads to the
+ * jail's root: the host has none of that name, so that outside the link leads
+ * nowhere. */
+#define LINK_ANCHOR "/.mod_chroot"
 
 /* Hooks that no other module's may come before, or after: modules do write
  * APR_HOOK_REALLY_FIRST - 10 */
 #define OUTERMOST 1000
-
-/* Directives that stand in the tree only, and which nobody can write, for
- * the blank: an error that waits to be returned, and the depth that a section
- * had outside. */
-#define NODE_ERROR   "ChrootDir error"
-#define NODE_SECTION "ChrootDir section"
 
 /* How much of a jail is looked at, at start: directories this deep, entries of
  * each, and in all. Enough for what is copied into a jail by mistake, and
@@ -112,15 +110,6 @@
 
 /* How wide a path may make its column of the report */
 #define REPORT_COLUMN 36
-
-/* FcgidIPCDir when it is not set, in Debian */
-#define FCGID_SOCKETS "/var/lib/apache2/fcgid/sock"
-
-/* How many lists the names of directives are kept in */
-#define ROW_LISTS 1024
-
-/* After how many directives temporary memory is used again */
-#define NODES_BATCH 64
 
 /* How many of the configuration's paths are looked at, at start and at
  * configtest; all for the report */
@@ -150,52 +139,35 @@ typedef struct {
     int error;
 } chroot_answer;
 
-/* A directory outside that is, or is in, the jail, by the spelling that the
- * configuration uses: the canonical path of the jail, ChrootDir as written,
- * or a path that gets there through a symbolic link. */
-typedef struct {
-    const char *outer;
-    size_t length;     /* of outer */
-    const char *inner; /* "/" for the jail itself */
-    int mapped;        /* URLs are mapped to this spelling */
-} chroot_root;
-
-/* What a <Directory> section meant outside, kept in its per-directory
- * configuration */
-typedef struct {
-    const char *path; /* canonical, may be a pattern */
-    int is_regex;     /* it is a regular expression */
-    int order;        /* among those that httpd sorts to the same place */
-    int outside;      /* it is about nothing in the jail */
-} chroot_section;
-
-/* What becomes of a path in the hands of a child */
+/* What children can do with a path, as the probe saw it */
 typedef enum {
     FATE_UNKNOWN,
     FATE_INSIDE,
     FATE_OUTSIDE,
     FATE_MISSING,
+    FATE_LEADS_OUT, /* a symbolic link whose target is not in the jail */
     FATE_UNREADABLE
 } chroot_fate;
 
-/* A path that the configuration names, or needs in the jail */
+/* How serious a finding is */
+typedef enum { FINDING_NOTE, FINDING_WARNING, FINDING_ERROR } chroot_level;
+
+/* A path that the configuration names, or that it needs in the jail */
 typedef struct {
     const ap_directive_t *node;
-    const char *name;    /* of the directive */
-    const char *written; /* the path, as it stands there */
-    const char *outer;   /* what it is outside; NULL when it is a need */
-    const char *inner;   /* what a child looks up, NULL when nothing is */
-    const char *rest;    /* what follows, which depends on the request */
-    const char *cure;    /* the command that brings it in */
-    int bites;           /* something will fail when a child cannot use it */
-    int mode;            /* of access(2), 0: what its type suggests */
+    const char *written; /* as it stands there */
+    const char *path;    /* absolute; by this name children look for it */
+    const char *rest;    /* what follows it and depends on the request */
+    chroot_level level;  /* of the finding when children cannot use it */
+    int is_need;         /* nobody named it: it must be inside by this name */
+    int mode;            /* of access(2); 0: what its type suggests */
     chroot_fate fate;
 } chroot_path;
 
 /* What the configuration, or the jail, makes an administrator wonder about */
 typedef struct {
     const char *text;
-    int bites; /* it is a warning, said once per start or by configtest */
+    chroot_level level;
 } chroot_finding;
 
 /* One generation: from pre_config to the pool cleanup of its configuration.
@@ -203,19 +175,15 @@ typedef struct {
  */
 typedef struct {
     const char *jail;     /* canonical path, NULL without a jail */
+    size_t length;        /* of jail */
     const char *written;  /* the argument of ChrootDir */
-    int links;            /* it gets to the jail through symbolic links */
+    const char *link;     /* the path it is, when that is a symbolic link */
     ap_directive_t *node; /* the ChrootDir that counts */
+    const char *error;    /* what is wrong with it */
     int fix_root;
-    apr_array_header_t *roots;        /* of chroot_root: the jail's spellings */
-    apr_array_header_t *targets;      /* of char *: mapped to, and not inside */
-    apr_array_header_t *access_names; /* of char *: AccessFileName */
-    int sections;                     /* how many were compiled */
-    const ap_directive_t *open;       /* maps URLs to the jail itself */
-    int below;                    /* a DocumentRoot is not the jail itself */
-    char *overrides;              /* what sections around the jail say of
-                                 * .htaccess, by depth: 'N' none, 'Y' some */
-    ap_directive_t *no_links;     /* Options around it that forbid links */
+    apr_hash_t *top;              /* names in the host's root directory */
+    apr_hash_t *targets;          /* of those: rewrite rules map URLs to them */
+    apr_hash_t *htaccess;         /* AccessFileName files above the jail */
     int cgid_deaf;                /* children cannot reach mod_cgid's socket */
     apr_array_header_t *findings; /* of chroot_finding */
     apr_array_header_t *paths;    /* of chroot_path; NULL: nobody looks */
@@ -227,7 +195,7 @@ typedef struct {
     const char *door; /* what chroot(2) is called with */
     const char *zone; /* TZ for children, NULL to leave it alone */
     int late;         /* by a jailer, at the end of child_init;
-                                 * otherwise by mod_unixd, before it */
+                       * otherwise by mod_unixd, before it */
     int entered;      /* a probe came in, at configtest */
     int configured;   /* may an MPM child be forked now? */
     int probing;      /* this process is a probe */
@@ -275,12 +243,6 @@ static int is_final_pass(void)
  * Paths
  */
 
-/* Whether c is one of set; the end of a string is in none. */
-static int is_one_of(char c, const char *set)
-{
-    return c != '\0' && strchr(set, c) != NULL;
-}
-
 /* What remains of path behind the directory dir, of length bytes, or NULL when
  * path is neither dir nor below it. Both are canonical but for trailing slashes
  * of path. The answer points into path, begins with "/" and is "/" for dir
@@ -302,41 +264,10 @@ static const char *path_below(const char *path, const char *dir)
     return path_rest(path, dir, strlen(dir));
 }
 
-/* The same for a spelling of the jail. Requests ask this several times each:
- * the first letter says no most of the time. */
-static const char *path_behind(const char *path, const chroot_root *root)
+/* The inner path of an outer one, or NULL when it is not in the jail. */
+static const char *path_inside(const char *path)
 {
-    if (path[0] != '/'
-        || (path[1] != root->outer[1] && root->outer[1] != '\0')) {
-        return NULL;
-    }
-    return path_rest(path, root->outer, root->length);
-}
-
-/* The inner path of an outer one by this spelling, or NULL. */
-static const char *root_inside(apr_pool_t *p, const char *path,
-                               const chroot_root *root)
-{
-    const char *rest = path_behind(path, root);
-
-    if (rest == NULL || root->inner[1] == '\0') {
-        return rest;
-    }
-    return rest[1] == '\0' ? root->inner
-                           : apr_pstrcat(p, root->inner, rest, NULL);
-}
-
-/* The same, by any spelling of the jail. */
-static const char *path_inside(apr_pool_t *p, const char *path)
-{
-    const chroot_root *root = (const chroot_root *)gen.roots->elts;
-    const char *inner = NULL;
-    int i;
-
-    for (i = 0; i < gen.roots->nelts && inner == NULL; i++, root++) {
-        inner = root_inside(p, path, root);
-    }
-    return inner;
+    return path_rest(path, gen.jail, gen.length);
 }
 
 /* Whether an absolute path is as httpd's directory walk sees it but for
@@ -344,9 +275,6 @@ static const char *path_inside(apr_pool_t *p, const char *path)
  * with a dot, which are rare. */
 static int path_is_plain(const char *path)
 {
-    if (*path != '/') {
-        return 0;
-    }
     for (; path != NULL; path = strchr(path + 1, '/')) {
         if (path[1] == '/' || path[1] == '.') {
             return 0;
@@ -359,8 +287,7 @@ static int path_is_plain(const char *path)
  * ".."; one that climbs above the root stays as it is. */
 static const char *path_canonical(apr_pool_t *p, const char *path)
 {
-    const chroot_root *jail = (const chroot_root *)gen.roots->elts;
-    const char *rest = path_behind(path, jail); /* which is canonical */
+    const char *rest = path_inside(path); /* the jail is canonical */
     char *canonical;
 
     if (path_is_plain(rest != NULL ? rest : path)) {
@@ -389,32 +316,83 @@ static const char *path_parent(apr_pool_t *p, const char *path)
     return path_trimmed(p, ap_make_dirstr_parent(p, path));
 }
 
-/* ------------------------------------------------------------------------
- * Compiling the configuration
- */
-
-/* A word as ap_getword_conf() will read it back between double quotes. */
-static const char *word_escaped(apr_pool_t *p, const char *word)
+/* The first component of a path, without slashes. */
+static const char *path_top(apr_pool_t *p, const char *path)
 {
-    char *out, *o;
-
-    if (strpbrk(word, "\"\\") == NULL) {
-        return word;
-    }
-    out = o = apr_palloc(p, 2 * strlen(word) + 1);
-    for (; *word != '\0'; word++) {
-        if (*word == '"' || *word == '\\') {
-            *o++ = '\\';
-        }
-        *o++ = *word;
-    }
-    *o = '\0';
-    return out;
+    path += strspn(path, "/");
+    return apr_pstrmemdup(p, path, strcspn(path, "/"));
 }
 
-static const char *word_quoted(apr_pool_t *p, const char *word)
+/* The jail's path with what a canonical path, which is not below it, names
+ * there through a symbolic link on the way; or NULL. Nothing in the jail is
+ * looked at. */
+static const char *path_through_link(apr_pool_t *p, const char *path)
 {
-    return apr_pstrcat(p, "\"", word_escaped(p, word), "\"", NULL);
+    const char *end = path, *rest;
+    char real[PATH_MAX];
+
+    while (*end != '\0' && path_inside(path) == NULL) {
+        end += 1 + strcspn(end + 1, "/");
+        if (realpath(apr_pstrmemdup(p, path, end - path), real) == NULL) {
+            return NULL;
+        }
+        rest = path_inside(real);
+        if (rest != NULL) {
+            return apr_pstrcat(p, real, end, NULL);
+        }
+    }
+    return NULL;
+}
+
+/* Text for a log or a terminal: control characters become "?". */
+static const char *printable(apr_pool_t *p, const char *text)
+{
+    char *copy, *c;
+
+    for (c = copy = apr_pstrdup(p, text); *c != '\0'; c++) {
+        if (apr_iscntrl(*c)) {
+            *c = '?';
+        }
+    }
+    return copy;
+}
+
+/* ------------------------------------------------------------------------
+ * Findings, and directives of the tree
+ */
+
+/* Keeps a copy of something to say about a directive, which may be none. */
+static void finding_add(const ap_directive_t *node, chroot_level level,
+                        const char *text)
+{
+    chroot_finding *finding = apr_array_push(gen.findings);
+    apr_pool_t *p = gen.findings->pool;
+
+    text = printable(p, text);
+    finding->text = node == NULL
+                        ? text
+                        : apr_psprintf(p, "%s%s at %s:%d %s", node->directive,
+                                       node->directive[0] == '<' ? ">" : "",
+                                       node->filename, node->line_num, text);
+    finding->level = level;
+}
+
+/* Logs the findings of a level. Returns how many there are. */
+static int findings_log(server_rec *s, chroot_level level)
+{
+    const chroot_finding *finding = (chroot_finding *)gen.findings->elts;
+    int count = 0, i;
+
+    for (i = 0; i < gen.findings->nelts; i++, finding++) {
+        if (finding->level == level) {
+            ap_log_error(APLOG_MARK,
+                         level == FINDING_ERROR ? APLOG_ALERT | APLOG_STARTUP
+                                                : APLOG_WARNING,
+                         0, s, "%s", finding->text);
+            count++;
+        }
+    }
+    return count;
 }
 
 /* The only argument of a node, or NULL when there is none or are several:
@@ -458,6 +436,10 @@ static int vhost_has_root(void)
     return 0;
 }
 
+/* ------------------------------------------------------------------------
+ * ChrootDir settled
+ */
+
 /* 1 for On and Yes, 0 for Off and No, -1 for anything else. */
 static int flag_value(const char *word)
 {
@@ -468,14 +450,6 @@ static int flag_value(const char *word)
         return 0;
     }
     return -1;
-}
-
-/* Turns a node into one whose handler returns text as an error, with the
- * node's file and line; no other module has anything to say about it. */
-static void node_fail(ap_directive_t *node, const char *text)
-{
-    node->directive = NODE_ERROR;
-    node->args = text;
 }
 
 /* The directory that a ChrootDir argument means, as configured but absolute;
@@ -508,20 +482,8 @@ static const char *jail_meant(apr_pool_t *p, const char *word,
     return path;
 }
 
-/* Adds a spelling of the jail, or of the directory inner in it. */
-static chroot_root *root_add(const char *outer, const char *inner)
-{
-    chroot_root *root = apr_array_push(gen.roots);
-
-    root->outer = outer;
-    root->length = strlen(outer);
-    root->inner = inner;
-    root->mapped = 0;
-    return root;
-}
-
-/* Finds the jail that a ChrootDir argument names, and its first spellings.
- * Returns an error text or NULL. */
+/* Finds the jail that a ChrootDir argument names. Returns an error text or
+ * NULL. */
 static const char *jail_resolve(apr_pool_t *p, const char *word)
 {
     const char *error = NULL;
@@ -541,14 +503,33 @@ static const char *jail_resolve(apr_pool_t *p, const char *word)
         return apr_psprintf(p, "%s is not a directory", path);
     }
     gen.jail = apr_pstrdup(p, real);
-    gen.roots = apr_array_make(p, 2, sizeof(chroot_root));
-    root_add(gen.jail, "/");
+    gen.length = strlen(gen.jail);
     path = path_trimmed(p, path);
-    if (strcmp(path, gen.jail) != 0) {
-        root_add(path, "/");
-        gen.links = 1;
+    gen.link = strcmp(path, gen.jail) != 0 ? path : NULL;
+    if (gen.fix_root && gen.link != NULL) {
+        return apr_psprintf(p,
+                            "%s is a symbolic link, and with ChrootFixRoot On "
+                            "a directory has one name; write \"%s\"",
+                            path, gen.jail);
     }
     return NULL;
+}
+
+/* A word between double quotes, as ap_getword_conf() will read it back. */
+static const char *word_quoted(apr_pool_t *p, const char *word)
+{
+    char *out = apr_palloc(p, 2 * strlen(word) + 3), *to = out;
+
+    *to++ = '"';
+    for (; *word != '\0'; word++) {
+        if (*word == '"' || *word == '\\') {
+            *to++ = '\\';
+        }
+        *to++ = *word;
+    }
+    *to++ = '"';
+    *to = '\0';
+    return out;
 }
 
 /* Writes what was found back into every top-level ChrootDir, so that
@@ -575,15 +556,18 @@ static void jail_write_back(apr_pool_t *p, const char *path)
     }
 }
 
-/* Takes the last ChrootDir; what it means is settled here, before any
- * directive is carried out. */
-static void compile_jail(apr_pool_t *p)
+/* Takes the last ChrootDir and ChrootFixRoot; what they mean is settled here,
+ * before any directive is carried out. A bad value of the latter is its
+ * handler's to report. */
+static void jail_settle(apr_pool_t *p)
 {
-    ap_directive_t *node = node_last("ChrootDir");
+    ap_directive_t *node = node_last("ChrootFixRoot");
     const char *word = node != NULL ? node_word(p, node) : NULL;
     const char *error;
 
-    gen.findings = apr_array_make(p, 4, sizeof(chroot_finding));
+    gen.fix_root = word != NULL && flag_value(word) == 1;
+    node = node_last("ChrootDir");
+    word = node != NULL ? node_word(p, node) : NULL;
     if (word == NULL) {
         return;
     }
@@ -593,356 +577,178 @@ static void compile_jail(apr_pool_t *p)
     }
     error = jail_resolve(p, word);
     if (error != NULL) {
-        node_fail(node, apr_psprintf(p, "ChrootDir \"%s\": %s", word, error));
+        gen.error = apr_psprintf(p, "ChrootDir \"%s\": %s", word, error);
+        gen.jail = gen.link = NULL;
     }
     gen.node = node;
     gen.written = word;
-    jail_write_back(p, gen.jail);
+    /* mod_unixd wants a directory, whatever the error is */
+    jail_write_back(p, gen.jail != NULL ? gen.jail : "/");
+    gen.fix_root = gen.fix_root && gen.jail != NULL && gen.jail[1] != '\0';
 }
 
-/* Takes the last ChrootFixRoot; a bad value is its handler's to report. */
-static void compile_fix_root(apr_pool_t *p)
-{
-    ap_directive_t *node = node_last("ChrootFixRoot");
-    const char *word = node != NULL ? node_word(p, node) : NULL;
-
-    gen.fix_root = gen.jail != NULL && strcmp(gen.jail, "/") != 0
-                   && word != NULL && flag_value(word) == 1;
-}
-
-/* Keeps a copy of something to say about a directive, which may be none. */
-static void find(const ap_directive_t *node, int bites, const char *text)
-{
-    chroot_finding *finding = apr_array_push(gen.findings);
-    apr_pool_t *p = gen.findings->pool;
-
-    finding->text = node == NULL
-                        ? apr_pstrdup(p, text)
-                        : apr_psprintf(p, "%s at %s:%d %s", node->directive,
-                                       node->filename, node->line_num, text);
-    finding->bites = bites;
-}
-
-/* The same, about something in the file system. */
-static void find_file(apr_pool_t *p, const char *path, const struct stat *st,
-                      const char *text)
-{
-    find(NULL, 1,
-         apr_psprintf(p, "%s (owner %ld:%ld, mode %04o) %s", path,
-                      (long)st->st_uid, (long)st->st_gid,
-                      (unsigned)st->st_mode & 07777, text));
-}
-
-static void findings_warn(server_rec *s)
-{
-    const chroot_finding *finding = (chroot_finding *)gen.findings->elts;
-    int i;
-
-    for (i = 0; i < gen.findings->nelts; i++, finding++) {
-        if (finding->bites) {
-            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "%s", finding->text);
-        }
-    }
-}
-
-/* path with the symbolic links of that part of it resolved that exists. */
-static const char *path_real(apr_pool_t *p, const char *path)
-{
-    const char *end = path + strlen(path);
-    char real[PATH_MAX];
-
-    while (end > path) {
-        if (realpath(apr_pstrmemdup(p, path, end - path), real) != NULL) {
-            return apr_pstrcat(p, real[1] != '\0' ? real : "", end, NULL);
-        }
-        do {
-            end--;
-        } while (end > path && *end != '/');
-    }
-    return path;
-}
-
-/* The spelling of the jail by which a canonical path is inside, or NULL. One
- * that nobody has used before is found by resolving the path: it is the
- * shortest part of it that leads inside. */
-static chroot_root *root_of(apr_pool_t *p, const char *path)
-{
-    chroot_root *root = (chroot_root *)gen.roots->elts;
-    const char *end = path, *part, *inner;
-    int i;
-
-    for (i = 0; i < gen.roots->nelts; i++, root++) {
-        if (path_behind(path, root) != NULL) {
-            return root;
-        }
-    }
-    if (!gen.fix_root || path_below(path_real(p, path), gen.jail) == NULL) {
-        return NULL;
-    }
-    do {
-        end = end + 1 + strcspn(end + 1, "/");
-        part = apr_pstrmemdup(p, path, end - path);
-        inner = path_below(path_real(p, part), gen.jail);
-    } while (inner == NULL && *end != '\0');
-    p = gen.roots->pool;
-    return inner != NULL ? root_add(apr_pstrdup(p, part), apr_pstrdup(p, inner))
-                         : NULL;
-}
-
-/* An inner path; one that begins with the jail again names nothing, and must
- * not be taken for an outer one. */
-static const char *path_once(apr_pool_t *p, const char *inner)
-{
-    return path_inside(p, inner) != NULL ? apr_pstrcat(p, OUTSIDE, inner, NULL)
-                                         : inner;
-}
-
-/* Whether enough paths are noted. */
-static int paths_full(void)
-{
-    return gen.paths == NULL || (!gen.dump && gen.paths->nelts >= LOOK_PATHS);
-}
-
-/* Notes that a directive names the path written, which is outer outside; inner
- * is what the compiler makes of it for children, NULL when it makes nothing;
- * rest follows it. With FixRoot off what is written is what they use. Returns
- * the note, which is in the report and has copies, or a spare one when enough
- * are noted. */
-static chroot_path *path_note(const ap_directive_t *node, const char *written,
-                              const char *outer, const char *inner,
-                              const char *rest)
-{
-    static chroot_path spare;
-    chroot_path *path = &spare;
-    apr_pool_t *p;
-
-    if (paths_full()) {
-        return path;
-    }
-    p = gen.paths->pool;
-    path = apr_array_push(gen.paths);
-    memset(path, 0, sizeof(*path));
-    path->node = node;
-    path->name = node->directive;
-    path->written = apr_pstrdup(p, written);
-    path->outer = apr_pstrdup(p, outer);
-    path->inner = apr_pstrdup(p, gen.fix_root ? inner : outer);
-    path->rest = apr_pstrdup(p, rest);
-    path->bites = 1;
-    return path;
-}
-
-/* The inner path of an absolute one, or NULL. */
-static const char *path_inner(apr_pool_t *p, const char *path)
-{
-    path = path_trimmed(p, path_canonical(p, path));
-    return root_of(p, path) != NULL ? path_once(p, path_inside(p, path)) : NULL;
-}
-
-/* The same of one that a directive names; children look for it by the name
- * that it has outside when there is none. */
-static const char *path_noted(apr_pool_t *p, const ap_directive_t *node,
-                              const char *written, const char *path)
-{
-    const char *inner = path_inner(p, path);
-    chroot_path *note = path_note(node, written, path,
-                                  inner != NULL ? inner : path, "");
-
-    if (strchr(path, '?') != NULL) {
-        note->fate = FATE_INSIDE; /* mod_lua's patterns: nobody knows */
-    }
-    return inner;
-}
-
-/* ---- The words of directives. Each of these gets a directive, all its words
- * and the number of one, from 0; it returns what to write instead, or NULL to
- * leave it alone. */
-
-/* An absolute path. */
-static const char *inner_path(apr_pool_t *p, const ap_directive_t *node,
-                              char **words, int n)
-{
-    return words[n][0] == '/' ? path_noted(p, node, words[n], words[n]) : NULL;
-}
-
-/* A directory that mod_userdir looks for in the child: one that leads out of
- * the jail is moved aside. */
-static const char *inner_userdir(apr_pool_t *p, const ap_directive_t *node,
-                                 char **words, int n)
-{
-    const char *inner;
-
-    if (words[n][0] != '/') {
-        return NULL;
-    }
-    inner = path_inner(p, words[n]);
-    return inner != NULL ? inner : apr_pstrcat(p, OUTSIDE, words[n], NULL);
-}
-
-/* A path, relative to ServerRoot or absolute. */
-static const char *inner_rooted(apr_pool_t *p, const ap_directive_t *node,
-                                char **words, int n)
-{
-    const char *path = words[n][0] == '/'
-                           ? words[n]
-                           : ap_server_root_relative(p, words[n]);
-
-    return path != NULL ? path_noted(p, node, words[n], path) : NULL;
-}
-
-/* A word with "unix:" and the path of a socket in it, up to "|". */
-static const char *inner_socket(apr_pool_t *p, const ap_directive_t *node,
-                                char **words, int n)
-{
-    const char *start = strstr(words[n], "unix:");
-    const char *end, *inner, *path;
-
-    if (start == NULL || start[5] != '/') {
-        return NULL;
-    }
-    start += strlen("unix:");
-    end = start + strcspn(start, "|");
-    path = apr_pstrmemdup(p, start, end - start);
-    inner = path_inner(p, path);
-    path_note(node, path, path, inner != NULL ? inner : path, "")->mode = W_OK;
-    return inner == NULL
-               ? NULL
-               : apr_pstrcat(p, apr_pstrmemdup(p, words[n], start - words[n]),
-                             inner, end, NULL);
-}
-
-/* Paths with ":" between them, or ";" before the only one (session.save_path).
+/* ------------------------------------------------------------------------
+ * The table of directives
  */
-static const char *inner_list(apr_pool_t *p, const ap_directive_t *node,
-                              char **words, int n)
-{
-    const char *rest = words[n], *inner, *result = "";
-    int length, changed = 0;
-    char *path;
 
-    for (;;) {
-        length = (int)strcspn(rest, ":;");
-        path = apr_pstrmemdup(p, rest, length);
-        inner = inner_path(p, node, &path, 0);
-        changed |= inner != NULL;
-        rest += length;
-        result = apr_psprintf(p, "%s%s%.1s", result,
-                              inner != NULL ? inner : path, rest);
-        if (*rest++ == '\0') {
-            return changed ? result : NULL;
+/* Not a number of a word */
+#define EACH (-1)
+#define LAST (-2)
+
+/* How a path stands in a word */
+typedef enum {
+    FORM_NONE,    /* there is none */
+    FORM_PATH,    /* absolute, or it is none */
+    FORM_ROOTED,  /* relative to ServerRoot, or absolute */
+    FORM_TYPED,   /* the same behind txt:, rnd: or dbm: */
+    FORM_SOCKET,  /* between unix: and a "|" */
+    FORM_VALUE,   /* behind "=" (cmd=, DBDParams) */
+    FORM_PHP,     /* a setting's name stands before; a list with ":" */
+    FORM_SECTION, /* absolute, maybe a pattern; before it, maybe, "~" */
+    FORM_TARGET,  /* of a RewriteRule, unless it is a URL */
+    FORM_TESTED   /* of a RewriteCond, if its pattern tests files */
+} chroot_form;
+
+/* What a directive does with it, and with its other words */
+#define MAPS    1  /* URLs are mapped to it */
+#define DECIDES 2  /* about access, by it */
+#define WRITES  4  /* children write to it */
+#define BACKEND 8  /* words are URLs whose hosts children look up */
+#define NAMES   16 /* words may be names of hosts or of users */
+#define TESTS   32 /* its arguments are an expression, which may test files */
+#define RUNS    64 /* words that begin with "|" or "prg:" run outside */
+
+/* What there is to know of directives that name paths, or need files: httpd
+ * 2.4's own by module, then those of others. All others name none, or name
+ * them for the parent alone. */
+typedef struct {
+    const char *names; /* with blanks between them */
+    int word;          /* from 0, or EACH, or LAST */
+    chroot_form form;
+    unsigned does;
+} chroot_directive;
+
+static const chroot_directive directives[] = {
+    /* mod_alias.c, core.c, mod_vhost_alias.c, mod_userdir.c, mod_wsgi */
+    { "Alias ScriptAlias AliasMatch ScriptAliasMatch", LAST, FORM_ROOTED,
+      MAPS },
+    { "DocumentRoot", 0, FORM_ROOTED, MAPS },
+    { "VirtualDocumentRoot VirtualDocumentRootIP VirtualScriptAlias "
+      "VirtualScriptAliasIP",
+      0, FORM_PATH, MAPS },
+    { "UserDir", EACH, FORM_PATH, MAPS | NAMES },
+    { "WSGIScriptAlias WSGIScriptAliasMatch", 1, FORM_ROOTED, MAPS },
+    /* mod_rewrite.c */
+    { "RewriteRule", 1, FORM_TARGET, MAPS | BACKEND },
+    { "RewriteCond", 0, FORM_TESTED, DECIDES | TESTS },
+    { "RewriteMap", 1, FORM_TYPED, DECIDES | RUNS },
+    /* mod_authn_file.c, mod_auth_digest.c, mod_authn_dbm.c, mod_authz_*.c,
+     * mod_proxy_express.c, mod_authnz_svn */
+    { "AuthUserFile AuthGroupFile AuthDBMUserFile AuthDBMGroupFile "
+      "ProxyExpressDBMFile AuthzSVNAccessFile AuthzSVNReposRelativeAccessFile",
+      0, FORM_ROOTED, DECIDES },
+    /* mod_ssl, mod_ldap */
+    { "SSLCACertificatePath SSLCARevocationPath SSLProxyCACertificatePath "
+      "SSLProxyCARevocationPath",
+      0, FORM_ROOTED, DECIDES },
+    { "LDAPTrustedClientCert LDAPTrustedGlobalCert", 1, FORM_ROOTED, 0 },
+    /* mod_cache_disk.c, mod_cache.c, mod_dav_fs.c, mod_dav_lock.c, mod_cgi.c,
+     * mod_cgid.c, mod_lbmethod_heartbeat.c, mod_heartmonitor.c */
+    { "CacheRoot CacheLockPath DavLockDB DavGenericLockDB ScriptLog "
+      "HeartbeatStorage",
+      0, FORM_ROOTED, WRITES },
+    /* mod_md_config.c, mod_fcgid, whose manager is jailed */
+    { "MDCACertificateFile FcgidWrapper", 0, FORM_ROOTED, 0 },
+    { "FcgidIPCDir MDStoreDir WSGISocketPrefix", 0, FORM_ROOTED, WRITES },
+    /* providers of mod_socache; mod_dbd.c */
+    { "SSLSessionCache SSLStaplingCache AuthnCacheSOCache CacheSocache", 0,
+      FORM_TYPED, WRITES },
+    { "DBDParams", 0, FORM_VALUE, BACKEND },
+    /* mod_proxy.c, core.c, mod_mime.c */
+    { "ProxyPass ProxyPassMatch BalancerMember ProxySet <Proxy", EACH,
+      FORM_SOCKET, BACKEND },
+    { "SetHandler", 0, FORM_SOCKET, BACKEND },
+    { "ProxyRemote AuthLDAPURL SSLStaplingForceURL SSLOCSPDefaultResponder",
+      EACH, FORM_NONE, BACKEND },
+    /* mod_ext_filter.c, mod_lua.c */
+    { "ExtFilterDefine", EACH, FORM_VALUE, 0 },
+    { "LuaRoot LuaPackagePath LuaPackageCPath LuaHookTranslateName "
+      "LuaHookFixups LuaHookMapToStorage LuaHookTypeChecker LuaHookLog "
+      "LuaHookPreTranslateName LuaQuickHandler",
+      0, FORM_PATH, 0 },
+    { "LuaHookAccessChecker LuaHookAuthChecker LuaHookCheckUserID", 0,
+      FORM_PATH, DECIDES },
+    { "LuaMapHandler LuaInputFilter LuaOutputFilter", 1, FORM_PATH, 0 },
+    /* mod_security2; PHP's apache2handler SAPI */
+    { "SecDataDir SecTmpDir SecUploadDir SecAuditLogStorageDir", 0, FORM_PATH,
+      WRITES },
+    { "php_value php_admin_value", 1, FORM_PHP, 0 },
+    /* core.c, mod_authz_*.c, mod_access_compat.c, mod_setenvif.c */
+    { "<Directory <DirectoryMatch", LAST, FORM_SECTION, 0 },
+    { "<If <ElseIf SetEnvIfExpr SSLRequire", 0, FORM_NONE, TESTS },
+    { "Require", 0, FORM_NONE, DECIDES | TESTS | NAMES },
+    { "Allow Deny", 0, FORM_NONE, DECIDES | NAMES },
+    { "SetEnvIf SetEnvIfNoCase", 0, FORM_NONE, DECIDES | NAMES },
+    { "HostnameLookups SSLUseStapling SSLOCSPEnable ProxyRequests", 0,
+      FORM_NONE, NAMES },
+    /* mod_log_config.c, core.c, mod_log_forensic.c */
+    { "ErrorLog CustomLog TransferLog GlobalLog ForensicLog", 0, FORM_NONE,
+      RUNS },
+    { .names = NULL }
+};
+
+/* The rows by the names of directives, in lower case. Configurations of many
+ * virtual hosts have half a million directives. */
+static apr_hash_t *rows_make(apr_pool_t *p)
+{
+    apr_hash_t *rows = apr_hash_make(p);
+    const chroot_directive *row;
+    char *names, *name, *next;
+
+    for (row = directives; row->names != NULL; row++) {
+        names = apr_pstrdup(p, row->names);
+        ap_str_tolower(names);
+        for (name = apr_strtok(names, " ", &next); name != NULL;
+             name = apr_strtok(NULL, " ", &next)) {
+            apr_hash_set(rows, name, APR_HASH_KEY_STRING, row);
         }
     }
+    return rows;
 }
 
-/* The value of a PHP setting that names paths (main.c, session.c). */
-static const char *inner_php(apr_pool_t *p, const ap_directive_t *node,
-                             char **words, int n)
+/* The row of a directive, or NULL. */
+static const chroot_directive *row_of(apr_hash_t *rows, const char *directive)
+{
+    char name[64];
+
+    apr_cpystrn(name, directive, sizeof(name));
+    ap_str_tolower(name);
+    return apr_hash_get(rows, name, APR_HASH_KEY_STRING);
+}
+
+/* Whether a row is about word number n of count. */
+static int row_wants(const chroot_directive *row, int n, int count)
+{
+    return row->word == EACH || row->word == n
+           || (row->word == LAST && n == count - 1);
+}
+
+/* Whether a PHP setting names paths (main.c, session.c, mysqli.c). */
+static int php_names_paths(const char *setting)
 {
     static const char *const settings[] = {
-        "auto_append_file", "auto_prepend_file",
-        "error_log",        "include_path",
-        "open_basedir",     "session.save_path",
-        "upload_tmp_dir",   NULL
+        "auto_append_file", "auto_prepend_file", "error_log",
+        "include_path",     "open_basedir",      "session.save_path",
+        "upload_tmp_dir",   "sys_temp_dir",      NULL
     };
     int i;
 
     for (i = 0; settings[i] != NULL; i++) {
-        if (strcasecmp(words[0], settings[i]) == 0) {
-            return inner_list(p, node, words, n);
+        if (strcasecmp(setting, settings[i]) == 0) {
+            return 1;
         }
     }
-    return NULL;
-}
-
-/* What comes before the path in a word that its module parses itself: a
- * quote, "cmd=". */
-static const char *raw_start(const char *word)
-{
-    if (strncasecmp(word, "cmd=", 4) == 0) {
-        word += 4;
-    }
-    return *word == '"' || *word == '\'' ? word + 1 : word;
-}
-
-/* The path at the start of text, as far as it is literal: up to a slash when
- * variables follow, which go to *rest. */
-static const char *raw_literal(apr_pool_t *p, const char *text,
-                               const char **rest)
-{
-    size_t all = strcspn(text, "\"' "), length = strcspn(text, "$%\"' ");
-
-    while (length > 0 && length < all && text[length - 1] != '/') {
-        length--;
-    }
-    *rest = apr_pstrmemdup(p, text + length, all - length);
-    return length > 0 ? apr_pstrmemdup(p, text, length) : "/";
-}
-
-/* Notes the path at start, which outer is the canonical form of. */
-static void raw_note(apr_pool_t *p, const ap_directive_t *node,
-                     const char *start, const char *outer, const char *inner)
-{
-    const char *rest;
-
-    if (paths_full()) {
-        return;
-    }
-    outer = raw_literal(p, outer, &rest);
-    if (inner != NULL) {
-        inner = raw_literal(p, inner, &rest);
-    }
-    path_note(node, apr_pstrmemdup(p, start, strcspn(start, "\"' ")), outer,
-              inner, rest);
-}
-
-/* A literal absolute path at the start of a word that its module parses
- * itself; nothing but the jail goes. */
-static const char *inner_raw(apr_pool_t *p, const ap_directive_t *node,
-                             char **words, int n)
-{
-    const chroot_root *root = (const chroot_root *)gen.roots->elts;
-    const char *start = raw_start(words[n]), *path = start, *rest;
-    size_t length = strcspn(start, "$%\"' ");
-    int i;
-
-    while (length > 0 && start[length - 1] != '/') {
-        length--;
-    }
-    if (*start == '/') {
-        path = apr_pstrmemdup(p, start, length);
-        rest = path_canonical(p, path);
-        path = rest == path ? start
-                            : apr_pstrcat(p, rest, start + length, NULL);
-    }
-    for (i = 0; i < gen.roots->nelts; i++, root++) {
-        rest = path + root->length;
-        if (strncmp(path, root->outer, root->length) != 0
-            || (*rest != '\0' && strchr("/\"' ", *rest) == NULL
-                && strncmp(rest, "%{REQUEST_URI}", 14) != 0)) {
-            continue;
-        }
-        rest = apr_pstrcat(
-            p,
-            root->inner[1] == '\0' && is_one_of(*rest, "/%") ? "" : root->inner,
-            rest, NULL);
-        raw_note(p, node, start, path, rest);
-        return apr_pstrcat(p, apr_pstrmemdup(p, words[n], start - words[n]),
-                           path_once(p, rest), NULL);
-    }
-    return NULL;
-}
-
-/* A command that children run: one outside is looked for by that name. */
-static const char *inner_command(apr_pool_t *p, const ap_directive_t *node,
-                                 char **words, int n)
-{
-    const char *inner = inner_raw(p, node, words, n);
-    const char *start = raw_start(words[n]);
-
-    if (inner == NULL && *start == '/') {
-        raw_note(p, node, start, start, start);
-    }
-    return inner;
+    return 0;
 }
 
 /* Whether a RewriteRule has one of these flags (mod_rewrite.c,
@@ -953,7 +759,7 @@ static int rule_has(char **words, const char *const *names)
     size_t length, i;
 
     for (; *flag != '\0'; flag += length) {
-        flag += strspn(flag, "\"'[], \t");
+        flag += strspn(flag, "[], \t");
         length = strcspn(flag, "=,] \t");
         for (i = 0; names[i] != NULL; i++) {
             if (strlen(names[i]) == length
@@ -966,2077 +772,602 @@ static int rule_has(char **words, const char *const *names)
     return 0;
 }
 
-/* Whether its substitution is a URL by its flags, or is none. */
-static int rule_is_url(char **words)
-{
-    static const char *const names[] = { "R", "redirect", "PT", "passthrough",
-                                         "P", "proxy",    NULL };
-
-    return rule_has(words, names);
-}
-
-/* Whether a path's first component, which must be literal, exists in the
- * directory dir: by that mod_rewrite tells a file from a URL (prefix_stat). */
-static int first_exists(apr_pool_t *p, const char *dir, const char *path)
-{
-    size_t length = *path == '/' ? 1 + strcspn(path + 1, "/") : 0;
-    apr_finfo_t info;
-
-    if (length < 2 || strcspn(path, "$%\"'") < length) {
-        return 0;
-    }
-    path = apr_pstrcat(p, dir, apr_pstrmemdup(p, path, length), NULL);
-    return apr_stat(&info, path, APR_FINFO_TYPE, p) == APR_SUCCESS;
-}
-
-/* What the pattern of a rewrite rule is matched against: the URL in the server
- * context, what is below the directory in a plain <Directory>, and the whole
- * path elsewhere, where the prefix of the section is none (mod_rewrite.c,
- * apply_rewrite_rule). */
-typedef enum { RULE_SEES_URL, RULE_SEES_REST, RULE_SEES_PATH } chroot_rule_sees;
-
-static chroot_rule_sees rule_sees(const ap_directive_t *node)
-{
-    for (node = node->parent; node != NULL; node = node->parent) {
-        if (strcasecmp(node->directive, "<VirtualHost") == 0) {
-            break;
-        }
-        if (strcasecmp(node->directive, "<Directory") == 0) {
-            return apr_fnmatch_test(node->args) || strchr(node->args, '~')
-                       ? RULE_SEES_PATH
-                       : RULE_SEES_REST;
-        }
-        if (strncasecmp(node->directive, "<Limit", 6) != 0) {
-            return RULE_SEES_PATH;
-        }
-    }
-    return RULE_SEES_URL;
-}
-
-/* The substitution of a RewriteRule. One that leads out of the jail is moved
- * aside in the server context, where it is a path and not a URL. */
-static const char *inner_target(apr_pool_t *p, const ap_directive_t *node,
-                                char **words, int n)
-{
-    const char *inner, *start = raw_start(words[n]);
-    int length = (int)(start - words[n]);
-
-    if (strstr(words[n], "unix:") != NULL) {
-        return inner_socket(p, node, words, n);
-    }
-    if (rule_is_url(words)) {
-        return NULL;
-    }
-    inner = inner_raw(p, node, words, n);
-    if (rule_sees(node) != RULE_SEES_URL) {
-        return inner;
-    }
-    if (inner != NULL && strncmp(start, "//", 2) != 0) {
-        return apr_pstrcat(p, length ? apr_pstrmemdup(p, words[n], length) : "",
-                           INNER_TARGET,
-                           inner + length + (inner[length] == '/'), NULL);
-    }
-    /* for prefix_stat "//" is a URL, and the jail's path has none */
-    if (inner == NULL
-        && !first_exists(p, gen.fix_root ? "" : gen.jail, start)) {
-        return NULL;
-    }
-    raw_note(p, node, start, start, NULL);
-    return apr_psprintf(p, "%.*s%s%s", length, words[n], OUTSIDE, start);
-}
-
-/* Whether the pattern of a RewriteCond is an operator that looks at the file
- * system (mod_rewrite.c, cmd_rewritecond). */
+/* Whether the pattern of a RewriteCond, maybe with "!", tests a file
+ * (mod_rewrite.c, cmd_rewritecond). */
 static int is_file_test(const char *pattern)
 {
     pattern += *pattern == '!';
     return pattern[0] == '-' && pattern[1] != '\0'
-           && strchr("defslLhxF", pattern[1]) != NULL
-           && !apr_isalpha(pattern[2]);
+           && strchr("defslLhx", pattern[1]) != NULL && pattern[2] == '\0';
 }
 
-/* The tested string of a RewriteCond that looks at the file system. */
-static const char *inner_tested(apr_pool_t *p, const ap_directive_t *node,
-                                char **words, int n)
+/* The path in word number n of a directive as far as it is literal, absolute
+ * and canonical, or NULL; what follows, which depends on the request, goes to
+ * *rest. */
+static const char *word_path(apr_pool_t *p, const chroot_directive *row,
+                             char **words, int n, const char **rest)
 {
-    return words[n + 1] != NULL && is_file_test(raw_start(words[n + 1]))
-               ? inner_raw(p, node, words, n)
-               : NULL;
-}
+    static const char *const urls[] = { "R", "redirect", "PT", "passthrough",
+                                        "P", "proxy",    NULL };
+    const char *path = words[n], *c;
+    size_t length, all;
 
-/* The target of a mapping: an outer path stays one, but it must not depend on
- * what is an inner path in children: ServerRoot, or, in an expression, the
- * document root (mod_alias.c in <Location>). */
-static const char *outer_path(apr_pool_t *p, const ap_directive_t *node,
-                              char **words, int n)
-{
-    if (strncmp(words[n], "%{DOCUMENT_ROOT}", 16) == 0) {
-        return apr_pstrcat(p, gen.jail, words[n], NULL);
+    if (row->form == FORM_TYPED) {
+        c = strchr(path, ':');
+        if (c != NULL && strncmp(path, "txt:", 4) != 0
+            && strncmp(path, "rnd:", 4) != 0 && strncmp(path, "dbm", 3) != 0) {
+            return NULL;
+        }
+        path = c != NULL ? c + 1 : path;
     }
-    if (words[n][0] == '/' || words[n][0] == '%') {
+    else if (row->form == FORM_SOCKET || row->form == FORM_VALUE) {
+        c = row->form == FORM_VALUE ? "=" : "unix:";
+        path = strstr(path, c);
+        if (path == NULL) {
+            return NULL;
+        }
+        path += strlen(c);
+    }
+    else if (row->form == FORM_NONE
+             || (row->form == FORM_PHP && !php_names_paths(words[0]))
+             || (row->form == FORM_TARGET && rule_has(words, urls))
+             || (row->form == FORM_TESTED
+                 && (words[n + 1] == NULL || !is_file_test(words[n + 1])))) {
         return NULL;
     }
-    return ap_server_root_relative(p, words[n]);
-}
-
-/* The target of an Alias: an inner path where that is certain, as it is made
- * canonical for each request, the slower the deeper the jail. No other one may
- * look like that, whatever an expression says. One that ends with the jail
- * stays: what follows, without a slash, could be another directory's name. */
-static const char *inner_alias(apr_pool_t *p, const ap_directive_t *node,
-                               char **words, int n)
-{
-    const chroot_root *root;
-    const char *path;
-    char *rest;
-
-    if (rule_sees(node) != RULE_SEES_URL) { /* an expression in <Location> */
-        path = outer_path(p, node, words, n);
-        return apr_pstrcat(p, "/", path != NULL ? path : words[n], NULL);
+    if (row->form == FORM_PHP) {
+        path += *path != '/' ? strcspn(path, ":;") : 0;
+        path += strspn(path, ":;");
     }
-    if (words[n][0] != '/') {
-        return outer_path(p, node, words, n);
+    all = strcspn(path, row->form == FORM_SECTION ? "" : "|, :;");
+    length = all;
+    if (row->does & (MAPS | DECIDES)) {
+        length = strcspn(path, row->form == FORM_TARGET ? "$%" : "$%*");
+        length = length < all ? length : all;
     }
-    path = path_canonical(p, words[n]);
-    if (path != words[n]) {
-        return path;
-    }
-    root = root_of(p, path);
-    if (root == NULL || path[root->length] != '/') {
-        return NULL;
-    }
-    rest = words[n] + root->length;
-    if (root->inner[1] != '\0') {
-        return apr_pstrcat(p, "/.", root->inner, rest, NULL);
-    }
-    *--rest = '.'; /* in the place of the jail: the word is a copy */
-    *--rest = '/';
-    return rest;
-}
-
-/* What the compiler does with a directive */
-typedef enum {
-    DIR_TRANSLATE, /* opened by a child: the word is translated */
-    DIR_MAP,       /* URLs are mapped to it, translated per request */
-    DIR_MAP_INNER, /* URLs are mapped to it, and the word is translated */
-    DIR_DECIDE,    /* an expression or pattern about access */
-    DIR_CHECKED,   /* looked at outside, opened inside: a copy will do */
-    DIR_SHARED,    /* one file for both sides: it takes the self-link */
-    DIR_SECTION,   /* matched against paths */
-    DIR_SERVER,    /* a virtual host */
-    DIR_KNOWN      /* the parent's alone, or not a path */
-} chroot_kind;
-
-/* What apr_isspace() is true for */
-#define BLANKS " \t\n\v\f\r"
-
-/* Not a number of a word */
-#define EACH (-1)
-#define LAST (-2)
-
-/* The words of a directive */
-typedef struct {
-    int count;
-    char **word;       /* followed by NULL */
-    const char **span; /* where each begins and ends, as it stands there */
-    int is_closed;     /* the ">" of a section stands behind them */
-} chroot_words;
-
-/* What there is to know of directives */
-typedef struct {
-    const char *names; /* with blanks between them */
-    chroot_kind kind;
-    int word; /* from 0, or EACH, or LAST */
-    const char *(*translate)(apr_pool_t *p, const ap_directive_t *node,
-                             char **words, int n);
-    /* says what is wrong with it, or NULL */
-    const char *(*check)(apr_pool_t *p, const ap_directive_t *node,
-                         char **words);
-    /* notes what it needs in the jail */
-    void (*look)(apr_pool_t *p, const ap_directive_t *node, char **words);
-    int raw; /* the module parses its arguments itself */
-} chroot_directive;
-
-/* A directive that is compiled when all spellings of the jail are known */
-typedef struct {
-    ap_directive_t *node;
-    const chroot_directive *row; /* NULL when it is in no row */
-} chroot_node;
-
-/* Takes the next word off a directive's arguments, with its quotes, and with
- * blanks that a backslash escapes: as modules do that parse them themselves. */
-static char *raw_word(apr_pool_t *p, const char **rest)
-{
-    const char *start = *rest, *end;
-
-    if (*start == '"' || *start == '\'') {
-        end = strchr(start + 1, *start);
-        *rest = end != NULL ? end + 1 : start + strlen(start);
-    }
-    else {
-        end = start + strcspn(start, BLANKS);
-        while (*end != '\0' && end > start && end[-1] == '\\') {
-            end += 1 + strcspn(end + 1, BLANKS);
-        }
-        *rest = end;
-    }
-    return apr_pstrmemdup(p, start, *rest - start);
-}
-
-/* The same as ap_getword_conf(), which is slow: nearly all words have no
- * backslash. */
-static char *conf_word(apr_pool_t *p, const char **rest)
-{
-    const char *start = *rest, *end;
-    int quoted = *start == '"' || *start == '\'';
-
-    start += quoted;
-    end = quoted ? strchr(start, start[-1]) : start + strcspn(start, BLANKS);
-    if (end == NULL || memchr(start, '\\', end - start) != NULL) {
-        return ap_getword_conf(p, rest);
-    }
-    *rest = end + quoted;
-    return apr_pstrmemdup(p, start, end - start);
-}
-
-/* Whether a row is about word number n of count. */
-static int row_wants(const chroot_directive *row, int n, int count)
-{
-    return row->word == EACH || row->word == (n == count - 1 ? LAST : n)
-           || row->word == n;
-}
-
-/* The words of a directive, without the ">" of a section; a raw one's with
- * their quotes. */
-static chroot_words node_words(apr_pool_t *p, const ap_directive_t *node,
-                               int raw)
-{
-    const char *rest = node->args, *end;
-    const char *tail = node->directive[0] == '<' ? strrchr(rest, '>') : NULL;
-    size_t most = strlen(rest) / 2 + 1; /* each has a blank, or two quotes */
-    chroot_words words = { 0 };
-    const char **span;
-
-    if (tail != NULL) {
-        rest = apr_pstrmemdup(p, rest, tail - rest);
-        words.is_closed = 1;
-    }
-    words.word = apr_palloc(p, (3 * most + 1) * sizeof(char *));
-    words.span = span = (void *)(words.word + most + 1);
-    for (;; words.count++) {
-        while (apr_isspace(*rest)) {
-            rest++;
-        }
-        if (*rest == '\0') {
-            words.word[words.count] = NULL;
-            return words;
-        }
-        *span++ = rest;
-        words.word[words.count] = raw ? raw_word(p, &rest)
-                                      : conf_word(p, &rest);
-        for (end = rest; apr_isspace(end[-1]); end--) {
-            continue; /* ap_getword_conf() goes behind blanks */
-        }
-        *span++ = end;
-    }
-}
-
-/* Copies length letters, and returns the place behind the copy. */
-static char *copied(char *to, const char *from, size_t length)
-{
-    memcpy(to, from, length);
-    return to + length;
-}
-
-/* Writes the words of a directive anew where its row says so; what stands
- * between them stays. */
-static void node_translate(apr_pool_t *p, apr_pool_t *ptemp,
-                           ap_directive_t *node, const chroot_directive *row,
-                           const chroot_words *words)
-{
-    const char **anew = apr_pcalloc(ptemp, (words->count + 1) * sizeof(char *));
-    const char *const *span = words->span, *behind;
-    size_t length = sizeof(">");
-    int changed = 0, i;
-    char *to;
-
-    for (i = 0; i < words->count; i++) {
-        if (row_wants(row, i, words->count)) {
-            anew[i] = row->translate(ptemp, node, words->word, i);
-        }
-        if (anew[i] != NULL) {
-            anew[i] = row->raw ? anew[i] : word_quoted(ptemp, anew[i]);
-            length += strlen(anew[i]);
-            changed = 1;
-        }
-    }
-    if (!changed || !gen.fix_root) {
-        return;
-    }
-    behind = span[0];
-    to = apr_palloc(p, length + strlen(behind));
-    node->args = to;
-    for (i = 0; i < words->count; i++, span += 2) {
-        if (anew[i] != NULL) {
-            to = copied(to, behind, span[0] - behind);
-            to = copied(to, anew[i], strlen(anew[i]));
-            behind = span[1];
-        }
-    }
-    to = copied(to, behind, strlen(behind));
-    (void)copied(to, words->is_closed ? ">" : "", words->is_closed + 1);
-}
-
-/* The directory that word number i of a mapping leads to: what stands before
- * the first variable in it, up to a slash, canonical; or NULL. What stands
- * behind goes to *rest. */
-static const char *mapping_path(apr_pool_t *p, const chroot_directive *row,
-                                const chroot_words *words, int i,
-                                const char **rest)
-{
-    const chroot_root *jail = (const chroot_root *)gen.roots->elts;
-    const char *path = row->raw ? raw_start(words->word[i]) : words->word[i];
-    size_t length;
-
-    if (!row_wants(row, i, words->count)
-        || (row->raw && (*path != '/' || rule_is_url(words->word)))) {
-        return NULL;
-    }
-    length = path_behind(path, jail) != NULL ? jail->length : 0;
-    length += strcspn(path + length, row->raw ? "$%*\"'" : "$%*");
-    while (path[length] != '\0' && length > 0 && path[length - 1] != '/') {
+    while (length < all && length > 0 && path[length - 1] != '/') {
         length--;
     }
-    *rest = path + length;
-    path = length > 0 ? apr_pstrmemdup(p, path, length) : "/";
-    if (*path != '/') {
-        path = row->translate != inner_userdir
-                   ? ap_server_root_relative(p, path)
-                   : NULL;
+    *rest = apr_pstrmemdup(p, path + length, all - length);
+    path = apr_pstrmemdup(p, path, length);
+    if (*path != '/' && *path != '\0'
+        && (row->form == FORM_ROOTED || row->form == FORM_TYPED)) {
+        path = ap_server_root_relative(p, path);
     }
-    return path != NULL ? path_trimmed(p, path_canonical(p, path)) : NULL;
-}
-
-/* Notes by which spellings a directive maps URLs into the jail. */
-static void node_map(apr_pool_t *p, const ap_directive_t *node,
-                     const chroot_directive *row, const chroot_words *words)
-{
-    const char *path, *rest, *inner;
-    chroot_path *note;
-    chroot_root *root;
-    int is_around, i; /* the jail, or at it */
-
-    for (i = 0; i < words->count; i++) {
-        path = mapping_path(p, row, words, i, &rest);
-        if (path == NULL) {
-            continue;
-        }
-        root = root_of(p, path);
-        inner = root != NULL ? root_inside(p, path, root) : NULL;
-        is_around = inner != NULL ? inner[1] == '\0'
-                                  : path_below(gen.jail, path) != NULL;
-        if (!row->raw) { /* those are noted when it is known what they are */
-            note = path_note(node, words->word[i], path, inner, rest);
-            note->bites = *rest == '\0' || !is_around;
-        }
-        if (root != NULL) {
-            root->mapped = 1;
-        }
-        else {
-            APR_ARRAY_PUSH(gen.targets,
-                           const char *) = apr_pstrdup(gen.targets->pool, path);
-        }
-        if (!row->raw && (is_around || (!gen.fix_root && path[1] == '\0'))) {
-            gen.open = node;
-        }
-        if (inner == NULL || inner[1] != '\0') {
-            gen.below |= strcasecmp(node->directive, "DocumentRoot") == 0;
-        }
-    }
-}
-
-/* ---- Sections */
-
-/* The next character of a regular expression: behind an escape, or a class in
- * brackets, as a whole. pcre2pattern(3). */
-static const char *regex_next(const char *re)
-{
-    if (*re == '\\' && re[1] != '\0') {
-        return re + 2;
-    }
-    if (*re != '[') {
-        return re + 1;
-    }
-    re += re[1] == '^' ? 2 : 1;
-    re += *re == ']';
-    while (*re != '\0' && *re != ']') {
-        if (re[0] == '[' && is_one_of(re[1], ":.=")) {
-            re = re + 2 + strcspn(re + 2, "]");
-        }
-        re += *re == '\\' && re[1] != '\0' ? 2 : *re != '\0';
-    }
-    return re + (*re == ']');
-}
-
-/* The end of the alternative that starts at re: "|", ")", or the end. */
-static const char *regex_alternative_end(const char *re)
-{
-    int depth = 0;
-
-    for (;; re = regex_next(re)) {
-        re += strcspn(re, "\\[(|)");
-        if (*re == '\0' || (depth == 0 && is_one_of(*re, "|)"))) {
-            return re;
-        }
-        depth += (*re == '(') - (*re == ')');
-    }
-}
-
-/* Whether a match of the alternative at re may begin in the jail's own path,
- * of which tail is the rest: then it may rely on what children do not see.
- * Literal text says no for certain; everything else says yes. */
-static int regex_may_begin(const char *re, const char *tail)
-{
-    const char *next;
-
-    for (; *tail != '\0'; re = next, tail++) {
-        if (re[0] == '('
-            && (re[1] != '?' || re[2] == ':'
-                || (re[2] == '<' && apr_isalpha(re[3])))) {
-            next = re[1] == '?' ? re + strcspn(re, ":>") : re;
-            do {
-                if (regex_may_begin(next + 1, tail)) {
-                    return 1;
-                }
-                next = regex_alternative_end(next + 1);
-            } while (*next == '|');
-            return *next != ')' || is_one_of(next[1], "?*{");
-        }
-        next = regex_next(re);
-        if (*re == '\\' && !apr_isalnum(re[1])) {
-            re++;
-        }
-        else if (*re == '\0' || is_one_of(*re, "\\^$.[]|()?*+{}# \t\n\v\f\r")) {
-            return 1;
-        }
-        if (is_one_of(*next, "?*{")) {
-            return 1;
-        }
-        if (apr_tolower(*re) != apr_tolower(*tail)) {
-            return 0; /* RegexDefaultOptions may ignore case */
-        }
-    }
-    return 1;
-}
-
-/* What follows the literal path outer, which may be escaped, at the start of a
- * regular expression; NULL when it does not stand there, or not at a boundary.
- */
-static const char *regex_behind(const char *re, const char *outer)
-{
-    for (; *outer != '\0'; outer++, re++) {
-        if (*re == '\\' && !apr_isalnum(re[1])) {
-            re++;
-        }
-        else if (!apr_isalnum(*re) && is_one_of(*re, "\\^$[]|()?*+{}")) {
-            return NULL;
-        }
-        if (*re != *outer) {
-            return NULL;
-        }
-    }
-    outer = *re == '\\' ? re + 1 : re;
-    return *re == '\0' || (*outer == '/' && !is_one_of(outer[1], "?*+{"))
-               ? re
+    return path != NULL && *path == '/'
+               ? path_trimmed(p, path_canonical(p, path))
                : NULL;
 }
 
-/* Whether an alternative says nothing about what stands before its match: no
- * anchor and no word boundary. */
-static int regex_is_free(const char *re)
-{
-    for (re += strcspn(re, "^\\["); *re != '\0';
-         re = regex_next(re), re += strcspn(re, "^\\[")) {
-        if (*re == '^' || (*re == '\\' && is_one_of(re[1], "AGKbB"))) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* Whether a class in brackets ends, and holds nothing but characters, escapes
- * and complete [:names:]. */
-static int class_is_simple(const char *re)
-{
-    const char *end = regex_next(re);
-
-    if (end - re < 3 || end[-1] != ']') {
-        return 0;
-    }
-    for (re++; re < end - 1; re++) {
-        if (*re == '\\' && is_one_of(*++re, "cQE")) {
-            return 0;
-        }
-        if (*re == '[') {
-            if (re[1] != ':') {
-                return 0;
-            }
-            for (re += 2; apr_isalpha(*re); re++) {
-                continue;
-            }
-            if (re[0] != ':' || re[1] != ']') {
-                return 0;
-            }
-            re++;
-        }
-    }
-    return 1;
-}
-
-/* Whether a regular expression is in that part of PCRE's syntax that is
- * understood here: groups, plain, named or looking ahead, and classes. No
- * options, lookbehind, conditions, comments, verbs or quoting. */
-static int regex_is_simple(const char *re)
-{
-    const char *c;
-
-    for (re += strcspn(re, "\\[("); *re != '\0';
-         re = regex_next(re), re += strcspn(re, "\\[(")) {
-        if ((*re == '\\' && (re[1] == '\0' || is_one_of(re[1], "cQE")))
-            || (*re == '[' && !class_is_simple(re))
-            || (*re == '(' && re[1] == '*')) {
-            return 0;
-        }
-        if (*re != '(' || re[1] != '?' || is_one_of(re[2], ":=!>")) {
-            continue;
-        }
-        c = re + 2 + (re[2] == 'P');
-        if (c[0] != '<' || !apr_isalpha(c[1])) {
-            return 0;
-        }
-        for (c++; apr_isalnum(*c) || *c == '_'; c++) {
-            continue;
-        }
-        if (*c != '>') {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* Whether sections mean the jail by this spelling: they match by spelling, so
- * only those count that URLs are mapped to, or all when there is no mapping. */
-static int root_counts(const chroot_root *root)
-{
-    int i;
-
-    for (i = 0; !root->mapped && i < gen.roots->nelts; i++) {
-        if (APR_ARRAY_IDX(gen.roots, i, chroot_root).mapped) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* Whether a spelling is the only one that counts. */
-static int root_is_alone(const chroot_root *root)
-{
-    const chroot_root *each = (const chroot_root *)gen.roots->elts;
-    int i;
-
-    for (i = 0; i < gen.roots->nelts; i++, each++) {
-        if ((each == root) != root_counts(each)) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* Translates one alternative of a section's regular expression; NULL when that
- * cannot be done without changing what it matches. */
-static const char *regex_alternative_inside(apr_pool_t *p, const char *re)
-{
-    const chroot_root *root = (const chroot_root *)gen.roots->elts;
-    const char *rest = re, *tail;
-    int i;
-
-    tail = rest + (*rest == '^');
-    if (strncmp(tail, ".*", 2) == 0 && !is_one_of(tail[2], "?+")) {
-        rest = tail + 2; /* anywhere: as without it */
-    }
-    else if (strncmp(tail, "(.*)", 4) == 0 && !is_one_of(tail[4], "?*+{")) {
-        rest = tail + 4;
-    }
-    if (rest[strspn(rest, "^$")] == '\0' || strcmp(rest, ".") == 0) {
-        return re; /* whatever there is */
-    }
-    for (i = 0; *rest == '^' && i < gen.roots->nelts; i++) {
-        tail = regex_behind(rest + 1, root[i].outer);
-        if (tail != NULL && root_is_alone(&root[i]) && regex_is_free(tail)) {
-            return apr_pstrcat(p, "^",
-                               root[i].inner[1] != '\0' ? root[i].inner
-                               : *tail == '\0'          ? "/"
-                                                        : "",
-                               tail, NULL);
-        }
-    }
-    if (!regex_is_free(rest)) {
-        return NULL;
-    }
-    for (i = 0; i < gen.roots->nelts; i++) {
-        for (tail = root[i].outer; *tail != '\0'; tail++) {
-            if (regex_may_begin(rest, tail)) {
-                return NULL;
-            }
-        }
-    }
-    return re;
-}
-
-/* Translates the regular expression of a section, alternative by alternative;
- * NULL when one of them cannot be. */
-static const char *regex_inside(apr_pool_t *p, const char *re)
-{
-    const char *end, *one, *result = "";
-
-    if (!regex_is_simple(re)) {
-        return NULL;
-    }
-    for (;; re = end + 1) {
-        end = regex_alternative_end(re);
-        one = regex_alternative_inside(p, apr_pstrmemdup(p, re, end - re));
-        if (one == NULL || *end == ')') {
-            return NULL;
-        }
-        if (*end == '\0') {
-            return *result != '\0' ? apr_pstrcat(p, result, one, NULL) : one;
-        }
-        result = apr_pstrcat(p, result, one, "|", NULL);
-    }
-}
-
-/* How the path of a section lies to the jail */
-typedef enum { LIES_OUTSIDE, LIES_INSIDE, LIES_AT, LIES_ABOVE } chroot_lie;
-
-/* Whether a path is a pattern of httpd's, which match component by component.
+/* ------------------------------------------------------------------------
+ * The configuration's paths
  */
-static int path_is_pattern(const char *path)
+
+/* Notes a path; at start not more than are looked at. Returns the note, which
+ * has copies, or a spare one. */
+static chroot_path *path_note(const ap_directive_t *node, const char *written,
+                              const char *path)
 {
-    return strpbrk(path, "?*[\\") != NULL && apr_fnmatch_test(path);
+    static chroot_path spare;
+    chroot_path *note = &spare;
+
+    if (gen.paths != NULL && (gen.dump || gen.paths->nelts < LOOK_PATHS)) {
+        note = apr_array_push(gen.paths);
+    }
+    memset(note, 0, sizeof(*note));
+    if (note != &spare) {
+        note->node = node;
+        note->written = apr_pstrdup(gen.paths->pool, written);
+        note->path = apr_pstrdup(gen.paths->pool, path);
+        note->rest = "";
+        note->level = FINDING_WARNING;
+    }
+    return note;
 }
 
-/* How a path, or a pattern, lies to a spelling of the jail; the inner path
- * goes to *inner. */
-static chroot_lie section_lies(apr_pool_t *p, const char *path,
-                               const chroot_root *root, const char **inner)
-{
-    const char *outer = root->outer;
-    size_t a, b;
-
-    if (!path_is_pattern(path)) {
-        *inner = root_inside(p, path, root);
-        if (*inner != NULL) {
-            return strcmp(*inner, root->inner) == 0 ? LIES_AT : LIES_INSIDE;
-        }
-        *inner = "/";
-        return path_below(outer, path) != NULL ? LIES_ABOVE : LIES_OUTSIDE;
-    }
-    for (; *path != '\0'; path += a, outer += b) {
-        if (*outer == '\0') {
-            *inner = root->inner[1] == '\0'
-                         ? path
-                         : apr_pstrcat(p, root->inner, path, NULL);
-            return LIES_INSIDE;
-        }
-        a = 1 + strcspn(path + 1, "/");
-        b = 1 + strcspn(outer + 1, "/");
-        if (apr_fnmatch(apr_pstrmemdup(p, path, a), apr_pstrmemdup(p, outer, b),
-                        0)
-            != APR_SUCCESS) {
-            return LIES_OUTSIDE;
-        }
-    }
-    *inner = *outer == '\0' ? root->inner : "/";
-    return *outer == '\0' ? LIES_AT : LIES_ABOVE;
-}
-
-/* The path of a section for children, or NULL and an error text. Sections
- * match by spelling; all spellings that count must agree. */
-static const char *section_inside(apr_pool_t *p, ap_directive_t *node,
-                                  const char *path, chroot_lie *lie,
-                                  const char **error)
-{
-    const chroot_root *root = (const chroot_root *)gen.roots->elts;
-    const char *inner = NULL, *found = NULL, *real;
-    int seen = 0, i;
-    chroot_lie one;
-    apr_finfo_t info;
-
-    *lie = LIES_OUTSIDE;
-    for (i = 0; i < gen.roots->nelts; i++) {
-        if (!root_counts(&root[i])) {
-            continue;
-        }
-        one = section_lies(p, path, &root[i], &inner);
-        if (seen++
-            && (one != *lie || (found != NULL && strcmp(found, inner) != 0))) {
-            *error = "means the jail by one of its spellings and not by "
-                     "another that URLs are mapped to; use one spelling";
-            return NULL;
-        }
-        *lie = one;
-        found = one != LIES_OUTSIDE ? inner : NULL;
-    }
-    if (found != NULL && path_inside(p, found) == NULL) {
-        return found;
-    }
-    if (!path_is_pattern(path)) {
-        real = path_real(p, path);
-        if (found == NULL
-            && (path_below(real, gen.jail) != NULL
-                || path_below(gen.jail, real) != NULL)) {
-            *error = "leads to the jail through a symbolic link that URLs "
-                     "are not mapped through; use the spelling that they are";
-            return NULL;
-        }
-        real = apr_pstrcat(p, gen.jail, path, NULL);
-        if (apr_stat(&info, path, APR_FINFO_TYPE, p) != APR_SUCCESS
-            && apr_stat(&info, real, APR_FINFO_TYPE, p) == APR_SUCCESS) {
-            find(node, 1,
-                 apr_psprintf(p,
-                              "names an outer path that does not "
-                              "exist; should it be \"%s\"?",
-                              real));
-        }
-    }
-    *lie = LIES_OUTSIDE;
-    return path;
-}
-
-/* The first rewrite rule in a section, however deep, or NULL. */
-static ap_directive_t *rule_in(ap_directive_t *node)
-{
-    ap_directive_t *found = NULL;
-
-    for (; node != NULL && found == NULL; node = node->next) {
-        found = strcasecmp(node->directive, "RewriteRule") == 0
-                    ? node
-                    : rule_in(node->first_child);
-    }
-    return found;
-}
-
-/* Puts a mark into a section that was compiled: what it meant outside. */
-static void section_mark(apr_pool_t *p, ap_directive_t *node, const char *path,
-                         int is_regex, int outside)
-{
-    chroot_section *section = apr_pcalloc(p, sizeof(*section));
-    ap_directive_t *mark = apr_pcalloc(p, sizeof(*mark));
-
-    section->path = apr_pstrdup(p, path);
-    section->is_regex = is_regex;
-    /* a virtual host's sections come after the main server's */
-    section->order = gen.sections++ + (node->parent != NULL ? INT_MAX / 2 : 0);
-    section->outside = outside;
-    mark->directive = NODE_SECTION;
-    mark->args = "";
-    mark->data = section;
-    mark->filename = node->filename;
-    mark->line_num = node->line_num;
-    mark->parent = node;
-    mark->next = node->first_child;
-    node->first_child = mark;
-}
-
-/* Whether Options, as they stand there, forbid to follow symbolic links, or
- * allow only some (core.c, set_options). */
-static int options_forbid_links(apr_pool_t *p, const char *args)
-{
-    int set = !is_one_of(*args, "+-\"'");
-    const char *word;
-
-    while (*(word = ap_getword_conf(p, &args)) != '\0') {
-        if (strcasecmp(word, "-FollowSymLinks") == 0
-            || strcasecmp(word, "-All") == 0) {
-            return 1;
-        }
-        if (strcasecmp(word, "FollowSymLinks") == 0
-            || strcasecmp(word, "All") == 0) {
-            return 0;
-        }
-    }
-    return set;
-}
-
-/* Notes what a section around the jail says about it: nobody looks at the
- * directories above a jail any more, neither for links nor for .htaccess. */
-static void section_around(apr_pool_t *p, ap_directive_t *node, int depth)
-{
-    const char *args;
-
-    for (; node != NULL; node = node->next) {
-        if (apr_tolower(node->directive[0]) != 'a'
-            && apr_tolower(node->directive[0]) != 'o') {
-            continue; /* as nearly all */
-        }
-        args = node->args;
-        if (strncasecmp(node->directive, "AllowOverride", 13) == 0) {
-            if (strcasecmp(ap_getword_conf(p, &args), "None") != 0) {
-                gen.overrides[depth] = 'Y';
-            }
-            else if (node->parent != NULL && node->parent->parent == NULL
-                     && gen.overrides[depth] == '\0') {
-                gen.overrides[depth] = 'N';
-            }
-        }
-        if (strcasecmp(node->directive, "Options") == 0
-            && options_forbid_links(p, node->args)) {
-            gen.no_links = node;
-        }
-    }
-}
-
-/* Notes the path of a section, and what it is inside, or NULL. */
-static void section_note(const ap_directive_t *node, const char *path,
-                         const char *inner, int is_pattern, int bites)
-{
-    chroot_path *note = path_note(node, path, path, inner, "");
-
-    note->bites = bites;
-    if (is_pattern) {
-        note->fate = FATE_INSIDE; /* for all that is known */
-    }
-}
-
-/* Compiles <Directory> and <DirectoryMatch>; what is wrong with the syntax is
- * httpd's to say (core.c, dirsection). */
-static void section_compile(apr_pool_t *p, apr_pool_t *ptemp,
-                            ap_directive_t *node)
-{
-    chroot_words words = node_words(ptemp, node, 0);
-    const char *word = words.count ? words.word[0] : "";
-    int tilde = strcmp(word, "~") == 0;
-    int regex = tilde || strcasecmp(node->directive, "<DirectoryMatch") == 0;
-    chroot_lie lie = LIES_INSIDE;
-    const char *written, *inner, *error = NULL;
-    ap_directive_t *rule;
-    int is_pattern;
-
-    if (words.count != 1 + tilde || !words.is_closed) {
-        return;
-    }
-    written = word = words.word[tilde];
-    is_pattern = regex || path_is_pattern(word);
-    if (!gen.fix_root) {
-        section_note(node, word, word, is_pattern,
-                     path_inside(ptemp, word) != NULL);
-        return;
-    }
-    if (regex) {
-        inner = regex_inside(ptemp, word);
-        error = "may match by what stands outside of the jail; begin it with "
-                "\"^\" and the jail's path and \"/\", or with what is inside";
-    }
-    else if (word[0] != '/') {
-        inner = NULL;
-        error = "is not an absolute path";
-    }
-    else if (is_pattern && strchr(word, '\\') != NULL) {
-        inner = NULL;
-        error = "is a pattern with a backslash in it";
-    }
-    else {
-        word = path_trimmed(ptemp, path_canonical(ptemp, word));
-        lie = LIES_ABOVE;
-        inner = word[1] == '\0'
-                    ? word
-                    : section_inside(ptemp, node, word, &lie, &error);
-    }
-    if (inner == NULL) {
-        node_fail(node, apr_psprintf(p, "%s \"%s\"> %s (ChrootDir %s)",
-                                     node->directive, word, error, gen.jail));
-        return;
-    }
-    if (lie == LIES_ABOVE) {
-        section_around(ptemp, node->first_child,
-                       ap_count_dirs(word) + (word[1] != '\0'));
-    }
-    rule = lie == LIES_ABOVE ? rule_in(node->first_child) : NULL;
-    if (rule != NULL) {
-        node_fail(rule, apr_psprintf(p,
-                                     "RewriteRule in %s \"%s\">, which "
-                                     "contains the jail, would see other "
-                                     "paths; write it in <Directory \"%s\">",
-                                     node->directive, word, gen.jail));
-    }
-    section_note(node, written, lie != LIES_OUTSIDE ? inner : NULL, is_pattern,
-                 0);
-    section_mark(p, node, word, regex, lie == LIES_OUTSIDE);
-    node->args = apr_pstrcat(p, tilde ? "~ \"" : "\"",
-                             word_escaped(ptemp, inner), "\">", NULL);
-}
-
-/* ---- Everything else */
-
-/* Whether a path is named in text, which may be escaped, at a boundary. */
-static int text_names(apr_pool_t *p, const char *text, const char *path)
-{
-    char *plain = apr_pstrdup(p, text), *to = plain;
-
-    for (; *text != '\0'; text++) {
-        if (*text != '\\') {
-            *to++ = *text;
-        }
-    }
-    *to = '\0';
-    while ((plain = strstr(plain, path)) != NULL) {
-        plain += strlen(path);
-        if (!apr_isalnum(*plain) && *plain != '_' && *plain != '-') {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* ---- Checks of directives that decide. Each gets a directive and its words
- * and returns an error text or NULL. */
-
-/* Whether text is about paths of the file system. */
-static int text_is_of_paths(const char *text)
-{
-    return strstr(text, "FILENAME") != NULL || strstr(text, "_ROOT") != NULL;
-}
-
-/* Whether a literal path, of which some of a pattern may be the rest, can only
- * have been meant as an inner one: it exists inside and not outside. */
-static int path_is_inner(apr_pool_t *p, const char *path)
-{
-    path = apr_pstrmemdup(p, path, strcspn(path, "\\^$.[]|()?*+{}'\""));
-    return first_exists(p, gen.jail, path) && !first_exists(p, "", path);
-}
-
-/* Whether a regular expression that is matched against a path means the same
- * inside; text behind the quote that ends it does not belong to it. */
-static const char *check_regex(apr_pool_t *p, const char *re, char quote)
-{
-    const char *end = re, *inner;
-
-    while (*end != '\0' && *end != quote) {
-        end += *end == '\\' && end[1] != '\0' ? 2 : 1;
-    }
-    re = apr_pstrmemdup(p, re, end - re);
-    inner = regex_inside(p, re);
-    if ((inner != NULL && strcmp(inner, re) == 0)
-        || (*re == '^' && path_is_inner(p, re + 1))) {
-        return NULL;
-    }
-    return apr_psprintf(p,
-                        "\"%s\" is matched against paths inside the jail, "
-                        "where \"%s/x\" is \"/x\"%s%s",
-                        re, gen.jail, inner != NULL ? "; write " : "",
-                        inner != NULL ? inner : "");
-}
-
-/* An expression, ap_expr's or mod_ssl's. */
-static const char *check_expression(apr_pool_t *p, const ap_directive_t *node,
-                                    char **words)
-{
-    const char *c, *next, *error = NULL;
-    int of_paths;
-
-    if (strpbrk(node->args, "=!'\"-") == NULL) {
-        return NULL; /* as nearly all */
-    }
-    of_paths = text_is_of_paths(node->args);
-    for (c = node->args; *c != '\0' && error == NULL; c++) {
-        if (of_paths && is_one_of(*c, "=!") && c[1] == '~') {
-            next = c + 2 + strspn(c + 2, " \t");
-            next += *next == 'm';
-            error = *next != '\0' ? check_regex(p, next + 1, *next) : NULL;
-            c = next - (*next == '\0');
-        }
-        else if (of_paths
-                 && (strncmp(c, "-strmatch", 9) == 0
-                     || strncmp(c, "-strcmatch", 10) == 0
-                     || strncmp(c, "-fnmatch", 8) == 0)) {
-            error = "is matched against paths inside the jail; use a regular "
-                    "expression";
-        }
-        else if (is_one_of(*c, "'\"") && c[1] == '/' && of_paths
-                 && !path_is_inner(p, c + 1)) {
-            error = "is compared with paths inside the jail";
-        }
-        else if (*c == '-' && is_one_of(c[1], "defslLhxF")
-                 && is_one_of(c[2], " \t'\"")) {
-            next = c + 2 + strspn(c + 2, " \t");
-            if (is_one_of(*next, "'\"") && next[1] == '/'
-                && !path_is_inner(p, next + 1)) {
-                error = "looks for a file, and children see those inside "
-                        "the jail only";
-            }
-        }
-    }
-    return error;
-}
-
-/* RewriteCond: a file test, an expression, a comparison or a pattern. */
-static const char *check_cond(apr_pool_t *p, const ap_directive_t *node,
-                              char **words)
-{
-    const char *string, *pattern;
-    char quote;
-
-    if (words[0] == NULL || words[1] == NULL) {
-        return NULL;
-    }
-    string = raw_start(words[0]);
-    pattern = raw_start(words[1]);
-    quote = pattern != words[1] ? words[1][0] : '\0';
-    if (strcasecmp(string, "expr") == 0) {
-        return check_expression(p, node, words);
-    }
-    if (is_file_test(pattern)) {
-        return *string == '/' && inner_raw(p, node, words, 0) == NULL
-                       && !path_is_inner(p, string)
-                   ? "looks for a file, and children see those inside the "
-                     "jail only"
-                   : NULL;
-    }
-    if (!text_is_of_paths(string)) {
-        return NULL;
-    }
-    pattern += *pattern == '!';
-    if (is_one_of(*pattern, "=<>-")) {
-        return strchr(pattern, '/') == NULL
-                       || path_is_inner(p, strchr(pattern, '/'))
-                   ? NULL
-                   : "is compared with paths inside the jail";
-    }
-    return check_regex(p, pattern, quote);
-}
-
-/* RewriteRule: the pattern, where it sees whole paths; and a URL that
- * mod_rewrite would take for a file in a child, when its first component
- * exists in the jail and not outside, which nobody has meant. */
-static const char *check_rule(apr_pool_t *p, const ap_directive_t *node,
-                              char **words)
-{
-    chroot_rule_sees sees = rule_sees(node);
-    const char *pattern, *target;
-
-    if (words[0] == NULL || words[1] == NULL) {
-        return NULL;
-    }
-    pattern = raw_start(words[0]);
-    target = raw_start(words[1]);
-    if (sees == RULE_SEES_PATH) {
-        return check_regex(p, pattern + (*pattern == '!'),
-                           pattern != words[0] ? words[0][0] : '\0');
-    }
-    if (sees == RULE_SEES_URL && gen.below && !rule_is_url(words)
-        && path_inside(p, target) == NULL && path_is_inner(p, target)) {
-        return apr_psprintf(p,
-                            "\"%s\" is a URL, but in the jail %s a file, "
-                            "too; add the flag PT, or begin it with "
-                            "%%{DOCUMENT_ROOT}",
-                            target, gen.jail);
-    }
-    return NULL;
-}
-
-/* Whether a directive looks at the URL alone, whatever it says. */
-static int node_is_of_url(const ap_directive_t *node)
-{
-    return (strncasecmp(node->directive, "SetEnvIf", 8) == 0
-            && strncasecmp(node->args, "Request_URI", 11) == 0)
-           || (strcasecmp(node->directive, "RewriteCond") == 0
-               && strncmp(raw_start(node->args), "%{REQUEST_URI}", 14) == 0);
-}
-
-/* ---- What directives need in the jail. Each of these gets a directive and
- * its words. */
-
-/* Notes that a directive needs the path inside, once for all; mode is that of
- * access(2), cure a command; it bites when something will fail without. */
-static void need(apr_pool_t *p, const ap_directive_t *node, const char *path,
-                 int mode, int bites, const char *cure)
+/* Notes, once, that a directive needs a file or a directory in the jail by
+ * this name. */
+static void need_add(const ap_directive_t *node, const char *path, int mode,
+                     chroot_level level)
 {
     chroot_path *note;
+    const char *key;
 
-    if (paths_full()
-        || apr_hash_get(gen.needs, cure, APR_HASH_KEY_STRING) != NULL) {
+    if (gen.paths == NULL) {
         return;
     }
-    cure = apr_pstrdup(gen.paths->pool, cure);
-    apr_hash_set(gen.needs, cure, APR_HASH_KEY_STRING, cure);
-    note = path_note(node, path, NULL, NULL, "");
-    note->inner = note->written;
-    note->mode = mode;
-    note->bites = bites;
-    note->cure = cure;
+    key = apr_psprintf(gen.paths->pool, "%d%s", (int)level, path);
+    if (apr_hash_get(gen.needs, key, APR_HASH_KEY_STRING) == NULL) {
+        apr_hash_set(gen.needs, key, APR_HASH_KEY_STRING, key);
+        note = path_note(node, path, path);
+        note->level = level;
+        note->mode = mode;
+        note->is_need = 1;
+    }
 }
 
-/* The same, of a file that is copied as it is. */
-static void need_file(apr_pool_t *p, const ap_directive_t *node,
-                      const char *path)
+/* The cure for a path that children do not find: what to make, quoted for the
+ * shell when it holds anything but letters, digits and "_./+-". */
+static const char *copy_cure(apr_pool_t *p, const char *path)
 {
-    need(p, node, path, R_OK, 1,
-         apr_psprintf(p, "install -D -m 644 %s %s%s", path, gen.jail, path));
+    const char *to = apr_pstrcat(p, gen.jail, path, NULL), *c;
+
+    for (c = to; apr_isalnum(*c) || (*c != '\0' && strchr("_./+-", *c)); c++) {
+        continue;
+    }
+    return *c == '\0'
+               ? apr_psprintf(p, "copy it to %s", to)
+               : apr_psprintf(p, "copy it to '%s'", ap_escape_logitem(p, to));
 }
 
-/* A program, with the libraries of the one that is run. */
-static void need_program(apr_pool_t *p, const ap_directive_t *node,
-                         const char *path, const char *run, int bites)
-{
-    need(p, node, path, X_OK, bites,
-         apr_psprintf(p,
-                      "for f in %s $(ldd %s | grep -o '/[^ ]*'); do install "
-                      "-D $f %s$f; done",
-                      path, run, gen.jail));
-}
-
-/* The host of a URL, a name unless it is an address. */
+/* A host, by its name unless it is an address, or a URL that has one. */
 static void need_host(apr_pool_t *p, const ap_directive_t *node,
-                      const char *host)
+                      const char *host, chroot_level level)
 {
-    size_t length = strcspn(host, ":/?# ");
+    size_t length = strcspn(host, ":/?#, ");
 
     if (*host == '[' || length == 0 || strspn(host, "0123456789.") >= length) {
         return;
     }
-    need_file(p, node,
-              length == 9 && strncasecmp(host, "localhost", length) == 0
-                  ? "/etc/hosts"
-                  : "/etc/resolv.conf");
+    need_add(node,
+             length == 9 && strncasecmp(host, "localhost", length) == 0
+                 ? "/etc/hosts"
+                 : "/etc/resolv.conf",
+             R_OK, level);
 }
 
-/* The host of a URL, if a word has one. */
-static void need_url(apr_pool_t *p, const ap_directive_t *node,
-                     const char *word)
-{
-    const char *url = strstr(word, "://");
-
-    if (url != NULL && strstr(word, "unix:") == NULL
-        && strncasecmp(word, "balancer:", 9) != 0) {
-        need_host(p, node, url + 3);
-    }
-}
-
-static void look_urls(apr_pool_t *p, const ap_directive_t *node, char **words)
-{
-    for (; *words != NULL; words++) {
-        need_url(p, node, *words);
-    }
-}
-
-/* A back end; mod_proxy spools large bodies to the first directory that it can
- * write to (apr_temp_dir_get). */
-static void need_backend(apr_pool_t *p, const ap_directive_t *node,
-                         const char *word)
-{
-    if (strstr(word, "://") != NULL) {
-        need(p, node, "/tmp", W_OK | X_OK, 0,
-             apr_psprintf(p, "mkdir -m 1777 %s/tmp", gen.jail));
-        need_url(p, node, word);
-    }
-}
-
+/* What a directive needs whose words may be URLs of back ends: mod_proxy spools
+ * large bodies to the first directory that it can write to
+ * (apr_temp_dir_get). */
 static void look_backends(apr_pool_t *p, const ap_directive_t *node,
                           char **words)
 {
+    const char *host;
+
     for (; *words != NULL; words++) {
-        need_backend(p, node, *words);
+        host = strstr(*words, "://");
+        if (host != NULL && strstr(*words, "unix:") == NULL
+            && strncasecmp(*words, "balancer:", 9) != 0) {
+            need_host(p, node, host + 3, FINDING_WARNING);
+        }
+        host = strstr(*words, "host=");
+        if (host != NULL) {
+            need_host(p, node, host + 5, FINDING_WARNING);
+        }
     }
 }
 
-static void look_rule(apr_pool_t *p, const ap_directive_t *node, char **words)
+/* What a directive needs that decides by names, of hosts or of owners: without
+ * it nobody has one, and what is forbidden to a name is allowed. */
+static void look_names(apr_pool_t *p, const ap_directive_t *node, char **words,
+                       chroot_level level)
 {
-    static const char *const proxy[] = { "P", "proxy", NULL };
-
-    if (words[0] != NULL && words[1] != NULL && rule_has(words, proxy)) {
-        need_backend(p, node, raw_start(words[1]));
-    }
-}
-
-/* Host names of whoever, if it is switched on. */
-static void look_names(apr_pool_t *p, const ap_directive_t *node, char **words)
-{
-    if (*words != NULL && flag_value(*words) != 0) {
-        need_file(p, node, "/etc/resolv.conf");
-    }
-}
-
-/* Access by the name of the client's host, or by the file's owner. */
-static void look_clients(apr_pool_t *p, const ap_directive_t *node,
-                         char **words)
-{
-    int old = strcasecmp(node->directive, "Require") != 0, i;
+    int i;
 
     for (i = 0; words[i] != NULL; i++) {
-        if (!old && !is_one_of(words[i][0], "fFhH")) {
-            continue; /* as nearly all */
-        }
-        if (strcasecmp(words[i], "file-owner") == 0) {
-            need_file(p, node, "/etc/passwd");
+        if (strcasecmp(words[i], "file-owner") == 0
+            || (strcasecmp(node->directive, "UserDir") == 0
+                && words[i][0] != '/' && strchr(words[i], ':') == NULL
+                && strcasecmp(words[i], "disabled") != 0
+                && strcasecmp(words[i], "enabled") != 0)) {
+            need_add(node, "/etc/passwd", R_OK, level);
         }
         else if (strcasecmp(words[i], "file-group") == 0) {
-            need_file(p, node, "/etc/group");
+            need_add(node, "/etc/group", R_OK, level);
         }
         else if (strcasecmp(words[i], "forward-dns") == 0
-                 || (!old && strcasecmp(words[i], "host") == 0)) {
-            need_file(p, node, "/etc/resolv.conf");
+                 || strcasecmp(words[i], "host") == 0
+                 || strcasecmp(words[i], "Remote_Host") == 0
+                 || (level == FINDING_WARNING && flag_value(words[i]) == 1)) {
+            need_add(node, "/etc/resolv.conf", R_OK, level);
         }
-        else if (old && i > 0 && strcasecmp(words[i], "all") != 0
+        else if (i > 0 && strcasecmp(words[0], "from") == 0
+                 && strcasecmp(words[i], "all") != 0
                  && strncasecmp(words[i], "env=", 4) != 0
                  && strpbrk(words[i], ":/") == NULL) {
-            need_host(p, node, words[i]);
+            need_host(p, node, words[i], level);
         }
     }
 }
 
-/* A directory in the home of each user, whose name is looked up. */
-static void look_users(apr_pool_t *p, const ap_directive_t *node, char **words)
+/* Whether a tested name, whose end is a quote or a blank, is of a file that
+ * children see: it begins with the jail or with a variable that names what is
+ * served, and climbs nowhere. */
+static int test_is_inside(const char *name, size_t length)
 {
-    if (*words == NULL || strcasecmp(*words, "enabled") == 0
-        || strcasecmp(*words, "disabled") == 0) {
-        return;
+    static const char *const known[] = { "%{REQUEST_FILENAME}",
+                                         "%{SCRIPT_FILENAME}",
+                                         "%{DOCUMENT_ROOT}",
+                                         "%{CONTEXT_DOCUMENT_ROOT}",
+                                         "%{LA-U:",
+                                         "%{LA-F:",
+                                         NULL };
+    const char *up = strstr(name, "/..");
+    int i;
+
+    if (up != NULL && (size_t)(up - name) < length) {
+        return 0;
     }
+    for (i = 0; known[i] != NULL; i++) {
+        if (strncasecmp(name, known[i], strlen(known[i])) == 0) {
+            return 1;
+        }
+    }
+    return length >= gen.length && strncmp(name, gen.jail, gen.length) == 0
+           && (length == gen.length || name[gen.length] == '/');
+}
+
+/* Looks in an expression for tests of files, ap_expr_eval.c, that children
+ * cannot make: they decide, and would say no. */
+static void look_tests(apr_pool_t *p, const ap_directive_t *node, char **words)
+{
+    static const char *const calls[] = { "file(", "filesize(", NULL };
+    const char *c, *name;
+    size_t length, i;
+
+    if (node->args[strcspn(node->args, "-(")] == '\0') {
+        return; /* as nearly all */
+    }
+    for (c = node->args; *c != '\0'; c++) {
+        name = NULL;
+        if (*c == '-' && c[1] != '\0' && strchr("defslLhx", c[1]) != NULL
+            && (apr_isspace(c[2]) || c[2] == '\'' || c[2] == '"')
+            && (c == node->args || strchr(" \t!(\"'", c[-1]) != NULL)) {
+            name = c + 2 + strspn(c + 2, " \t");
+        }
+        for (i = 0; calls[i] != NULL; i++) {
+            if (strncasecmp(c, calls[i], strlen(calls[i])) == 0) {
+                name = c + strlen(calls[i]);
+                name += strspn(name, " \t");
+            }
+        }
+        if (name == NULL || *name == '\0'
+            || (*name != '\'' && *name != '"' && *name != '%')) {
+            continue;
+        }
+        name += *name != '%';
+        length = strcspn(name, "'\")");
+        if (length > 0 && !test_is_inside(name, length)) {
+            finding_add(node, gen.fix_root ? FINDING_ERROR : FINDING_NOTE,
+                        apr_psprintf(p,
+                                     "tests the file \"%.*s\", and children "
+                                     "see those in the jail %s only",
+                                     (int)length, name, gen.jail));
+        }
+    }
+}
+
+/* Programs that a directive runs outside, on purpose. */
+static void look_pipes(apr_pool_t *p, const ap_directive_t *node, char **words)
+{
     for (; *words != NULL; words++) {
-        if (**words != '/' && strchr(*words, ':') == NULL) {
-            need_file(p, node, "/etc/passwd");
+        if (**words == '|' || strncasecmp(*words, "prg:", 4) == 0) {
+            finding_add(node, FINDING_NOTE,
+                        apr_psprintf(p, "runs \"%s\", which is not jailed",
+                                     *words + (**words == '|' ? 1 : 4)));
         }
     }
 }
 
-/* CGI, or commands in SSI, that may be shell scripts. */
-static void look_handler(apr_pool_t *p, const ap_directive_t *node,
-                         char **words)
+/* What is wrong, with FixRoot on, with a path that a directive names and that
+ * is not below the jail; or NULL. */
+static const char *outside_error(apr_pool_t *p, const chroot_directive *row,
+                                 const char *path)
 {
-    const char *word;
+    const char *one = path_through_link(p, path);
 
-    for (; *words != NULL; words++) {
-        word = *words + (**words == '+');
-        if (strcasecmp(word, "cgi-script") == 0
-            || (strcasecmp(word, "Includes") == 0
-                && (ap_find_linked_module("mod_cgi.c") != NULL
-                    || ap_find_linked_module("mod_cgid.c") != NULL))) {
-            need_program(p, node, "/bin/sh", "/bin/sh", 0);
-        }
-        need_backend(p, node, word);
+    if (one != NULL) {
+        return apr_psprintf(p,
+                            "names \"%s\", which gets to the jail through a "
+                            "symbolic link; write \"%s\"",
+                            path, one);
     }
-}
-
-/* What a file is run by, execve(2): the interpreter of a script, or the loader
- * of a program, elf(5); NULL when it is neither. The program whose libraries
- * it takes goes to *run. */
-static const char *program_runner(apr_pool_t *p, const char *path,
-                                  const char **run)
-{
-    char text[4096];
-    FILE *file = fopen(path, "re");
-    size_t n = file != NULL ? fread(text, 1, sizeof(text) - 1, file) : 0;
-#ifdef __linux__
-    ElfW(Ehdr) header;
-    ElfW(Phdr) part;
-    size_t at;
-#endif
-
-    if (file != NULL) {
-        (void)fclose(file);
+    if ((row->does & DECIDES) && row->form == FORM_TESTED) {
+        return apr_psprintf(p,
+                            "tests the file \"%s\", and children see those in "
+                            "the jail %s only",
+                            path, gen.jail);
     }
-    text[n] = '\0';
-    if (text[0] == '#' && text[1] == '!') {
-        *run = text + 2 + strspn(text + 2, " \t");
-        *run = apr_pstrmemdup(p, *run, strcspn(*run, " \t\r\n"));
-        return *run;
+    if (row->does & DECIDES) {
+        return apr_psprintf(p,
+                            "decides by \"%s\", which is not in the jail; %s "
+                            "and write that path",
+                            path, copy_cure(p, path));
     }
-#ifdef __linux__
-    if (n < sizeof(header) || memcmp(text, ELFMAG, SELFMAG) != 0) {
-        return NULL;
-    }
-    *run = path;
-    memcpy(&header, text, sizeof(header));
-    for (at = header.e_phoff;
-         header.e_phnum-- > 0 && at < n && n - at >= sizeof(part);
-         at += sizeof(part)) {
-        memcpy(&part, text + at, sizeof(part));
-        if (part.p_type == PT_INTERP && part.p_offset < n) {
-            return apr_pstrdup(p, text + part.p_offset);
-        }
-    }
-#endif
     return NULL;
 }
 
-/* The programs in a ScriptAlias directory in the jail. */
-static void look_programs(apr_pool_t *p, const ap_directive_t *node,
-                          char **words)
+/* Notes word number n of a directive, if it names a path. */
+static void look_word(apr_pool_t *p, const ap_directive_t *node,
+                      const chroot_directive *row, char **words, int n)
 {
-    const char *path, *name, *runner, *run;
-    const struct dirent *entry;
-    int left = INSPECT_ENTRIES;
-    DIR *dir;
+    const char *rest, *error = NULL, *top;
+    const char *path = word_path(p, row, words, n, &rest);
+    chroot_path *note;
 
-    for (path = *words; *words != NULL; words++) {
-        path = *words;
-    }
-    if (paths_full() || path == NULL || *path != '/') {
+    if (path == NULL) {
+        if (row->form == FORM_TESTED && gen.fix_root && words[n + 1] != NULL
+            && is_file_test(words[n + 1]) && strcasecmp(words[n], "expr") != 0
+            && !test_is_inside(words[n], strlen(words[n]))) {
+            finding_add(node, FINDING_ERROR,
+                        apr_psprintf(p,
+                                     "tests the file \"%s\", which may be "
+                                     "outside; begin it with the jail %s or "
+                                     "%%{DOCUMENT_ROOT}",
+                                     words[n], gen.jail));
+        }
         return;
     }
-    path = path_trimmed(p, path_canonical(p, path));
-    if (!gen.fix_root) {
-        path = apr_pstrcat(p, gen.jail, path, NULL);
-    }
-    dir = path_inside(p, path) != NULL ? opendir(path) : NULL;
-    while (dir != NULL && left-- > 0 && (entry = readdir(dir)) != NULL) {
-        name = apr_pstrcat(p, path, "/", entry->d_name, NULL);
-        runner = access(name, X_OK) == 0 ? program_runner(p, name, &run) : NULL;
-        if (runner != NULL && *runner == '/') {
-            need_program(p, node, runner, run, 1);
+    top = path_top(p, path);
+    if (row->form == FORM_TARGET) {
+        if (apr_hash_get(gen.top, top, APR_HASH_KEY_STRING) == NULL) {
+            return; /* mod_rewrite takes it for a URL (prefix_stat) */
         }
+        apr_hash_set(gen.targets,
+                     apr_pstrdup(apr_hash_pool_get(gen.targets), top),
+                     APR_HASH_KEY_STRING, gen.targets);
+    }
+    if (gen.fix_root && path_inside(path) == NULL
+        && row->form != FORM_SECTION) {
+        error = outside_error(p, row, path);
+    }
+    if (error != NULL) {
+        finding_add(node, FINDING_ERROR, error);
+    }
+    note = path_note(node, words[n], path);
+    note->rest = apr_pstrdup(gen.findings->pool, rest);
+    note->level = error != NULL || row->form == FORM_SECTION ? FINDING_NOTE
+                  : row->does & DECIDES                      ? FINDING_ERROR
+                                                             : FINDING_WARNING;
+    note->mode = row->does & WRITES ? W_OK : 0;
+    if (row->form == FORM_SECTION
+        && (apr_fnmatch_test(path) || n > 0
+            || strcasecmp(node->directive, "<DirectoryMatch") == 0)) {
+        note->fate = FATE_INSIDE; /* a pattern, for all that is known */
+    }
+}
+
+/* With FixRoot off, paths are inner ones. The self-link would make the whole
+ * jail reachable by URL below a directory that URLs are mapped to and that it
+ * stands in. */
+static void look_exposed(apr_pool_t *p, const ap_directive_t *node,
+                         const char *path)
+{
+    const char *link = apr_pstrcat(p, gen.jail, gen.jail, NULL);
+    struct stat st;
+
+    if (!gen.fix_root && gen.jail[1] != '\0' && path_below(gen.jail, path)
+        && lstat(link, &st) == 0 && S_ISLNK(st.st_mode)) {
+        finding_add(
+            node, FINDING_ERROR,
+            apr_psprintf(p,
+                         "maps URLs to \"%s\", where the link %s, which "
+                         "leads to the jail itself, would have one; "
+                         "remove it, or set ChrootFixRoot On",
+                         path, link));
+    }
+}
+
+/* Looks at one directive that is in a row. */
+static void node_look(apr_pool_t *p, const ap_directive_t *node,
+                      const chroot_directive *row)
+{
+    apr_array_header_t *list = apr_array_make(p, 8, sizeof(char *));
+    const char *args = node->args, *tail = strrchr(args, '>'), *path, *rest;
+    char **words;
+    int i;
+
+    if (node->directive[0] == '<' && tail != NULL) {
+        args = apr_pstrmemdup(p, args, tail - args);
+    }
+    while (*args != '\0') {
+        APR_ARRAY_PUSH(list, char *) = ap_getword_conf(p, &args);
+    }
+    APR_ARRAY_PUSH(list, char *) = NULL;
+    words = (char **)list->elts;
+    for (i = 0; i < list->nelts - 1; i++) {
+        if (row_wants(row, i, list->nelts - 1)) {
+            look_word(p, node, row, words, i);
+            path = row->does & MAPS ? word_path(p, row, words, i, &rest) : NULL;
+            if (path != NULL) {
+                look_exposed(p, node, path);
+            }
+        }
+    }
+    if (row->does & BACKEND) {
+        look_backends(p, node, words);
+    }
+    if (row->does & NAMES) {
+        look_names(p, node, words,
+                   row->does & DECIDES ? FINDING_ERROR : FINDING_WARNING);
+    }
+    if (row->does & TESTS) {
+        look_tests(p, node, words);
+    }
+    if (row->does & RUNS) {
+        look_pipes(p, node, words);
+    }
+}
+
+/* Looks at all directives; p is cleared now and then. */
+static void tree_look(apr_pool_t *p, apr_hash_t *rows,
+                      const ap_directive_t *node)
+{
+    const chroot_directive *row;
+
+    for (; node != NULL; node = node->next) {
+        row = row_of(rows, node->directive);
+        if (row != NULL) {
+            node_look(p, node, row);
+        }
+        if (strcasecmp(node->directive, "AccessFileName") == 0
+            && strchr(node->args, '/') != NULL) {
+            finding_add(node, FINDING_ERROR,
+                        "names a path, and has to be a file's name");
+        }
+        if (node->first_child != NULL) {
+            tree_look(p, rows, node->first_child);
+        }
+        if (node->parent == NULL) {
+            apr_pool_clear(p);
+        }
+    }
+}
+
+/* The names in the host's root directory. */
+static apr_hash_t *host_top(apr_pool_t *p)
+{
+    apr_hash_t *top = apr_hash_make(p);
+    DIR *dir = opendir("/");
+    const struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        apr_hash_set(top, apr_pstrdup(p, entry->d_name), APR_HASH_KEY_STRING,
+                     top);
     }
     if (dir != NULL) {
         (void)closedir(dir);
     }
+    return top;
 }
 
-/* Programs outside, on purpose. */
-static void look_pipe(apr_pool_t *p, const ap_directive_t *node, char **words)
+/* Notes the AccessFileName files of a server in the directories above the jail:
+ * what they say, children cannot read. */
+static void htaccess_note(apr_pool_t *p, server_rec *s)
 {
-    for (; gen.paths != NULL && *words != NULL; words++) {
-        if (**words == '|' || strncasecmp(*words, "prg:", 4) == 0) {
-            find(node, 0,
-                 apr_psprintf(p, "runs \"%s\", which is not jailed",
-                              *words + (**words == '|' ? 1 : 4)));
-        }
-    }
-}
-
-/* Daemons that leave root by themselves. With chroot= mod_wsgi takes it off
- * the path of a script, which with FixRoot has it no more. */
-static void look_daemon(apr_pool_t *p, const ap_directive_t *node, char **words)
-{
-    const char *text = "makes processes that are not jailed";
-
-    for (; *words != NULL; words++) {
-        if (strncmp(*words, "chroot=", 7) == 0) {
-            text = gen.fix_root
-                       ? "has a chroot= of its own, and finds no script"
-                       : NULL;
-        }
-    }
-    if (gen.paths == NULL || text == NULL) {
-        return;
-    }
-    find(node, 1,
-         gen.fix_root
-             ? apr_pstrcat(p, text,
-                           "; use mod_wsgi without daemons, and "
-                           "WSGIImportScript",
-                           NULL)
-             : apr_psprintf(p, "%s; add chroot=%s home=/", text, gen.jail));
-}
-
-/* A database's host, or the directory of its socket: children look for both
- * when a connection is lost. */
-static void look_database(apr_pool_t *p, const ap_directive_t *node,
-                          char **words)
-{
-    const char *host = *words != NULL ? strstr(*words, "host=") : NULL;
-    const char *end;
-
-    if (host == NULL || gen.paths == NULL) {
-        return;
-    }
-    host += strlen("host=");
-    end = host + strcspn(host, " ");
-    if (*host != '/') {
-        need_host(p, node, apr_pstrmemdup(p, host, strcspn(host, ", ")));
-    }
-    else if (memchr(host, ',', end - host) == NULL) {
-        find(node, 1,
-             apr_psprintf(p,
-                          "names a socket that children cannot connect to "
-                          "again; add a host: host=%.*s,127.0.0.1",
-                          (int)(end - host), host));
-    }
-}
-
-/* The names of files that httpd looks for in directories. */
-static void look_access_files(apr_pool_t *p, const ap_directive_t *node,
-                              char **words)
-{
-    for (; *words != NULL; words++) {
-        APR_ARRAY_PUSH(gen.access_names, const char *) = apr_pstrdup(
-            gen.access_names->pool, *words);
-    }
-}
-
-/* The directives that name paths, or could: httpd 2.4's own by module, then
- * those of others. */
-static const chroot_directive directives[] = {
-    /* mod_alias.c, core.c, mod_vhost_alias.c, mod_userdir.c */
-    { "Alias", DIR_MAP, LAST, .translate = inner_alias },
-    { "AliasMatch", DIR_MAP, 1, .translate = outer_path },
-    { "ScriptAlias", DIR_MAP, LAST, .translate = inner_alias,
-      .look = look_programs },
-    { "ScriptAliasMatch", DIR_MAP, 1, .translate = outer_path },
-    { "DocumentRoot", DIR_MAP, 0, .translate = outer_path },
-    { "WSGIScriptAlias WSGIScriptAliasMatch", DIR_MAP, 1,
-      .translate = outer_path },
-    { "VirtualDocumentRoot VirtualDocumentRootIP VirtualScriptAlias "
-      "VirtualScriptAliasIP",
-      DIR_MAP, .word = 0 },
-    { "UserDir", DIR_MAP_INNER, EACH, .translate = inner_userdir,
-      .look = look_users },
-    /* mod_rewrite.c */
-    { "RewriteRule", DIR_MAP_INNER, 1, inner_target, check_rule, look_rule, 1 },
-    { "RewriteCond", DIR_DECIDE, 0, inner_tested, check_cond, .raw = 1 },
-    { "RewriteMap", DIR_CHECKED, 1, .look = look_pipe },
-    /* mod_authn_file.c, mod_auth_digest.c, mod_authn_dbm.c, mod_authz_*.c */
-    { "AuthUserFile AuthGroupFile AuthDBMUserFile AuthDBMGroupFile",
-      DIR_TRANSLATE, 0, .translate = inner_rooted },
-    /* mod_cache_disk.c, mod_cache.c */
-    { "CacheRoot", DIR_TRANSLATE, 0, .translate = inner_path },
-    { "CacheLockPath", DIR_TRANSLATE, 0, .translate = inner_rooted },
-    /* mod_dav_fs.c, mod_dav_lock.c; mod_cgi.c, mod_cgid.c; mod_proxy_express.c;
-     * mod_lbmethod_heartbeat.c, mod_heartmonitor.c; mod_md_config.c */
-    { "DavLockDB DavGenericLockDB ScriptLog ProxyExpressDBMFile "
-      "HeartbeatStorage MDCACertificateFile",
-      DIR_TRANSLATE, 0, .translate = inner_rooted },
-    /* mod_proxy.c, core.c */
-    { "ProxyPass ProxyPassMatch BalancerMember ProxySet <Proxy", DIR_TRANSLATE,
-      EACH, .translate = inner_socket, .look = look_backends },
-    { "SetHandler", DIR_TRANSLATE, 0, .translate = inner_socket,
-      .look = look_handler },
-    /* mod_ext_filter.c */
-    { "ExtFilterDefine", DIR_TRANSLATE, EACH, .translate = inner_command,
-      .raw = 1 },
-    /* mod_lua.c */
-    { "LuaRoot LuaPackagePath LuaPackageCPath LuaHookTranslateName "
-      "LuaHookFixups LuaHookMapToStorage LuaHookTypeChecker "
-      "LuaHookAccessChecker LuaHookAuthChecker LuaHookCheckUserID LuaHookLog "
-      "LuaHookPreTranslateName LuaQuickHandler",
-      DIR_TRANSLATE, 0, .translate = inner_path },
-    { "LuaMapHandler LuaInputFilter LuaOutputFilter", DIR_TRANSLATE, 1,
-      .translate = inner_path },
-    /* mod_security2 */
-    { "SecDataDir SecTmpDir SecUploadDir SecAuditLogStorageDir", DIR_TRANSLATE,
-      0, .translate = inner_path },
-    /* PHP's apache2handler SAPI */
-    { "php_value php_admin_value", DIR_TRANSLATE, 1, .translate = inner_php },
-    /* core.c */
-    { "<Directory <DirectoryMatch", .kind = DIR_SECTION },
-    { "<VirtualHost", .kind = DIR_SERVER },
-    { "AccessFileName", DIR_KNOWN, .look = look_access_files },
-    /* Expressions and patterns: core.c, mod_authz_core.c, mod_setenvif.c,
-     * mod_ssl */
-    { "<If <ElseIf <AuthzProviderAlias SetEnvIfExpr SSLRequire", DIR_DECIDE,
-      .check = check_expression },
-    { "Require", DIR_DECIDE, .check = check_expression, .look = look_clients },
-    { "SetEnvIf SetEnvIfNoCase", .kind = DIR_DECIDE },
-    /* Looked at outside and opened inside, or by both: mod_ssl, mod_fcgid,
-     * whose manager is jailed, mod_ldap; mod_md, mod_dbd, mod_wsgi, providers
-     * of mod_socache */
-    { "SSLCACertificatePath SSLCARevocationPath SSLProxyCACertificatePath "
-      "SSLProxyCARevocationPath FcgidIPCDir FcgidWrapper",
-      DIR_CHECKED, .word = 0 },
-    { "LDAPTrustedClientCert LDAPTrustedGlobalCert", DIR_CHECKED, .word = 1 },
-    { "SSLSessionCache SSLStaplingCache AuthnCacheSOCache CacheSocache "
-      "MDStoreDir WSGISocketPrefix",
-      DIR_SHARED, .word = 0 },
-    { "DBDParams", DIR_SHARED, .word = 0, .look = look_database },
-    /* What else needs something: core.c, mod_access_compat.c, mod_mime.c,
-     * mod_authnz_ldap.c, mod_proxy.c, mod_ssl; what is not jailed: mod_wsgi */
-    { "HostnameLookups SSLUseStapling SSLOCSPEnable ProxyRequests", DIR_KNOWN,
-      .look = look_names },
-    { "Allow Deny", DIR_KNOWN, .look = look_clients },
-    { "AuthLDAPURL ProxyRemote SSLStaplingForceURL SSLOCSPDefaultResponder",
-      DIR_KNOWN, .look = look_urls },
-    { "AddHandler Options", DIR_KNOWN, .look = look_handler },
-    { "WSGIDaemonProcess", DIR_KNOWN, .look = look_daemon },
-    /* The parent's alone: core.c, mpm_common.c, mod_log_*.c, mod_mime*.c,
-     * mod_unixd.c, mod_ssl, mod_md, ...; or what children use before they are
-     * locked in, or back ends */
-    { "ErrorLog CustomLog TransferLog GlobalLog ForensicLog", DIR_KNOWN,
-      .look = look_pipe },
-    { "ChrootDir CoreDumpDirectory PidFile ScoreBoardFile Mutex "
-      "TypesConfig MimeMagicFile AuthLDAPCharsetConfig CacheFile MMapFile "
-      "SSLCertificateFile SSLCertificateKeyFile SSLCertificateChainFile "
-      "SSLCACertificateFile SSLCARevocationFile SSLPassPhraseDialog "
-      "MDCertificateFile MDCertificateKeyFile ScriptSock "
-      "FcgidProcessTableFile WSGIImportScript WSGIPythonHome WSGIPythonPath "
-      "ProxyFCGISetEnvIf",
-      .kind = DIR_KNOWN },
-    /* URLs, and names without a directory: core.c, mod_alias.c, mod_dir.c,
-     * mod_autoindex.c, mod_actions.c, mod_rewrite.c, mod_proxy.c */
-    { "<Location <LocationMatch Redirect RedirectMatch "
-      "RedirectPermanent RedirectTemp ErrorDocument Action Script "
-      "FallbackResource DirectoryIndex ServerPath AddIcon DefaultIcon "
-      "IndexStyleSheet HeaderName ReadmeName RewriteBase ProxyPassReverse",
-      .kind = DIR_KNOWN },
-    { .names = NULL }
-};
-
-/* The rows by name: lists of those whose names are alike. Configurations of
- * many virtual hosts have half a million directives. */
-typedef struct chroot_row {
-    const char *name;
-    size_t length; /* of name */
-    const chroot_directive *row;
-    struct chroot_row *next;
-} chroot_row;
-
-static chroot_row **row_list(chroot_row **rows, const char *name, size_t length)
-{
-    return &rows[(length * 59 + ((name[1] & 31U) << 5)
-                  + (name[length - 1] & 31U))
-                 % ROW_LISTS];
-}
-
-static chroot_row **rows_make(apr_pool_t *p)
-{
-    chroot_row **rows = apr_pcalloc(p, sizeof(chroot_row *[ROW_LISTS]));
-    const chroot_directive *row;
-    chroot_row *one, **list;
-    const char *name;
-    size_t length;
-
-    for (row = directives; row->names != NULL; row++) {
-        for (name = row->names; *name != '\0'; name += strspn(name, " ")) {
-            length = strcspn(name, " ");
-            list = row_list(rows, name, length);
-            one = apr_palloc(p, sizeof(*one));
-            one->name = name;
-            one->length = length;
-            one->row = row;
-            one->next = *list;
-            *list = one;
-            name += length;
-        }
-    }
-    return rows;
-}
-
-/* The row of a directive, or NULL. */
-static const chroot_directive *node_row(chroot_row **rows,
-                                        const ap_directive_t *node)
-{
-    size_t length = strlen(node->directive);
-    const chroot_row *one = *row_list(rows, node->directive, length);
-
-    while (one != NULL
-           && (one->length != length
-               || strncasecmp(one->name, node->directive, length) != 0)) {
-        one = one->next;
-    }
-    return one != NULL ? one->row : NULL;
-}
-
-/* Whether two names, the second below the jail, are the same directory. */
-static int same_directory(apr_pool_t *p, const char *outer, const char *inner)
-{
-    struct stat a, b;
-
-    return stat(outer, &a) == 0
-           && stat(apr_pstrcat(p, gen.jail, inner, NULL), &b) == 0
-           && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-/* Looks for what is left of the jail's path when a directive was translated:
- * an error where it decides about access, a warning where nobody knows. */
-static void node_scan(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
-                      const chroot_directive *row)
-{
-    const chroot_root *root = (const chroot_root *)gen.roots->elts;
-    int i;
-
-    if (row != NULL && (row->kind != DIR_DECIDE || node_is_of_url(node))) {
-        return;
-    }
-    for (i = 0; i < gen.roots->nelts; i++, root++) {
-        if (strstr(node->args, root->outer + 1) == NULL
-            && strchr(node->args, '\\') == NULL) {
-            continue; /* as nearly all */
-        }
-        if (!text_names(ptemp, node->args, root->outer)) {
-            continue;
-        }
-        if (row != NULL) {
-            node_fail(node,
-                      apr_psprintf(p,
-                                   "%s names \"%s\", but what it "
-                                   "decides about are paths inside the "
-                                   "jail: \"%s/x\" is \"/x\" there",
-                                   node->directive, root->outer, root->outer));
-        }
-        else if (!same_directory(ptemp, gen.jail, root->outer)) {
-            find(node, 1,
-                 apr_psprintf(p,
-                              "names \"%s\" and is not known to "
-                              "ChrootFixRoot: children see \"/\"",
-                              root->outer));
-        }
-        return;
-    }
-}
-
-/* The commands that make the self-link for a spelling of the jail: a relative
- * link, one ".." less than the path has components. */
-static const char *self_link_cure(apr_pool_t *p, const char *outer)
-{
-    const char *up = ".", *c;
-
-    for (c = strchr(outer + 1, '/'); c != NULL; c = strchr(c + 1, '/')) {
-        up = up[1] == '\0' ? ".." : apr_pstrcat(p, "../", up, NULL);
-    }
-    return apr_psprintf(p, "mkdir -p %s && ln -s %s %s%s",
-                        path_parent(p, apr_pstrcat(p, gen.jail, outer, NULL)),
-                        up, gen.jail, outer);
-}
-
-/* The path in a word of a directive whose path has one name for both sides, or
- * NULL. Of the types of maps and caches only some are files (mod_rewrite.c,
- * mod_socache_dbm.c); DBDParams has NAME=VALUE. */
-static const char *shared_path(apr_pool_t *p, const ap_directive_t *node,
-                               const char *word)
-{
-    const char *path = strchr(word, ':');
-
-    if (strcasecmp(node->directive, "DBDParams") == 0) {
-        path = strstr(word, "=/");
-        word = path != NULL ? path + 1 : word;
-        return *word == '/' && strstr(node->args, "host=/") == NULL
-                   ? apr_pstrmemdup(p, word, strcspn(word, ", "))
-                   : NULL;
-    }
-    if (strcasecmp(node->directive, "FcgidWrapper") == 0) {
-        word = apr_pstrmemdup(p, word, strcspn(word, " "));
-    }
-    if (path != NULL && strncmp(word, "txt:", 4) != 0
-        && strncmp(word, "rnd:", 4) != 0 && strncmp(word, "dbm", 3) != 0) {
-        return NULL;
-    }
-    word = path != NULL ? path + 1 : word;
-    return *word != '\0' ? ap_server_root_relative(p, word) : NULL;
-}
-
-/* Notes a directive whose path children look for by the name that it has
- * outside, and warns when that is not valid inside. */
-static void node_share(apr_pool_t *p, const ap_directive_t *node,
-                       const chroot_directive *row, const chroot_words *words)
-{
-    const char *path = words->count > row->word
-                           ? shared_path(p, node, words->word[row->word])
-                           : NULL;
-    const char *inner, *dir, *cure;
-    chroot_path *note;
+    core_server_config *conf = ap_get_core_module_config(s->module_config);
+    const char *names = conf->access_name, *end, *path, *name;
     struct stat st;
 
-    if (path == NULL) {
-        return;
-    }
-    dir = path_parent(p, path);
-    note = path_note(node, path, path, path, "");
-    note->bites = 0;
-    inner = apr_pstrcat(p, gen.jail, path, NULL);
-    if (same_directory(p, dir, dir)
-        || (row->kind == DIR_CHECKED && stat(inner, &st) == 0)) {
-        return;
-    }
-    note->fate = FATE_OUTSIDE;
-    if (stat(dir, &st) == -1) {
-        cure = apr_psprintf(p, "make the directory: mkdir -p %s", dir);
-    }
-    else if (row->kind == DIR_CHECKED && path_inner(p, path) == NULL) {
-        cure = apr_psprintf(p, "copy it: mkdir -p %s && cp -a %s %s",
-                            path_parent(p, inner), path, inner);
-    }
-    else {
-        cure = apr_psprintf(
-            p, "%smake it valid there: %s",
-            path_inner(p, path) != NULL
-                ? ""
-                : apr_psprintf(p, "write a path below %s and ", gen.jail),
-            self_link_cure(p, gen.jail));
-    }
-    find(node, 1,
-         apr_psprintf(p,
-                      "names \"%s\", which is used outside and inside the jail "
-                      "by the same name; %s",
-                      path, cure));
-}
-
-/* Looks at, checks and translates one directive that is in a row; with FixRoot
- * off it is only looked at. Whether it is right. */
-static int node_compile(apr_pool_t *p, apr_pool_t *ptemp, ap_directive_t *node,
-                        const chroot_directive *row)
-{
-    chroot_words words = node_words(ptemp, node, row->raw);
-    const char *error = NULL;
-
-    if (row->kind == DIR_MAP) {
-        node_map(ptemp, node, row, &words);
-    }
-    if (row->look != NULL) {
-        row->look(ptemp, node, words.word);
-    }
-    if (row->check != NULL && gen.fix_root) {
-        error = row->check(ptemp, node, words.word);
-    }
-    if (error != NULL) {
-        node_fail(node,
-                  apr_psprintf(p, "%s %s: %s (ChrootDir %s)", node->directive,
-                               node->args, error, gen.jail));
-        return 0;
-    }
-    if (row->translate != NULL) {
-        node_translate(p, ptemp, node, row, &words);
-    }
-    if (row->kind == DIR_SHARED || row->kind == DIR_CHECKED) {
-        node_share(ptemp, node, row, &words);
-    }
-    return 1;
-}
-
-/* First pass: by which spellings are URLs mapped into the jail? What cannot be
- * compiled before that is known goes to later, sections after what stands in
- * them. */
-static void tree_map(apr_pool_t *p, apr_pool_t *ptemp, chroot_row **rows,
-                     ap_directive_t *node, apr_array_header_t *later)
-{
-    const chroot_directive *row;
-    chroot_words words;
-    chroot_node *one;
-
-    for (; node != NULL && (gen.fix_root || !paths_full()); node = node->next) {
-        if (node->first_child != NULL) {
-            tree_map(p, ptemp, rows, node->first_child, later);
-        }
-        row = node_row(rows, node);
-        if (row == NULL ? !gen.fix_root || strpbrk(node->args, "/\\") == NULL
-                        : row->kind == DIR_KNOWN && row->look == NULL) {
-            continue; /* nothing to look for */
-        }
-        if (row != NULL && row->kind == DIR_MAP) {
-            (void)node_compile(p, ptemp, node, row);
-        }
-        else if (row != NULL && row->kind == DIR_SERVER) {
-            section_around(ptemp, node->first_child, 0);
-        }
-        else {
-            if (row != NULL && row->kind == DIR_MAP_INNER) {
-                words = node_words(ptemp, node, row->raw);
-                node_map(ptemp, node, row, &words);
-            }
-            one = apr_array_push(later);
-            one->node = node;
-            one->row = row;
-        }
-        if (node->parent == NULL) {
-            apr_pool_clear(ptemp);
-        }
-    }
-}
-
-/* A mapping to a directory above the jail maps to each spelling in it, too. */
-static void roots_below_targets(void)
-{
-    chroot_root *root = (chroot_root *)gen.roots->elts;
-    int i, j;
-
-    for (i = 0; i < gen.targets->nelts; i++) {
-        for (j = 0; j < gen.roots->nelts; j++) {
-            root[j].mapped |= path_below(
-                                  root[j].outer,
-                                  APR_ARRAY_IDX(gen.targets, i, const char *))
-                              != NULL;
-        }
-    }
-}
-
-/* Second pass: what has to wait for the first. */
-static void nodes_compile(apr_pool_t *p, apr_pool_t *ptemp,
-                          const apr_array_header_t *later)
-{
-    const chroot_node *one = (const chroot_node *)later->elts;
-    int i;
-
-    for (i = 0; i < later->nelts && (gen.fix_root || !paths_full());
-         i++, one++) {
-        if (one->row != NULL && one->row->kind == DIR_SECTION) {
-            section_compile(p, ptemp, one->node);
-        }
-        else if ((one->row == NULL
-                  || node_compile(p, ptemp, one->node, one->row))
-                 && gen.fix_root) {
-            node_scan(p, ptemp, one->node, one->row);
-        }
-        if (i % NODES_BATCH == 0) {
-            apr_pool_clear(ptemp);
-        }
-    }
-}
-
-/* What stands at the jail's own path, by one of its spellings, in the jail:
- * "absent", "correct" when it is the self-link, a relative link that makes
- * outer paths valid inside, or what is wrong with it. */
-static const char *self_link_state(apr_pool_t *p, const char *outer)
-{
-    const char *path = apr_pstrcat(p, gen.jail, outer, NULL);
-    struct stat st;
-    char target;
-
-    if (lstat(path, &st) == -1) {
-        return "absent";
-    }
-    if (!S_ISLNK(st.st_mode)) {
-        return "wrong, no link";
-    }
-    if (readlink(path, &target, 1) != 1 || target == '/') {
-        return "dangerous, an absolute link";
-    }
-    if (same_directory(p, gen.jail, outer)) {
-        return "correct";
-    }
-    return path_below(path_real(p, path), gen.jail) == NULL
-               ? "dangerous, a link that leads out of the jail"
-               : "wrong, a link to something else";
-}
-
-/* Only when it is one of the first two it is always clear which of the two a
- * path is. Returns an error text or NULL. */
-static const char *self_link_check(apr_pool_t *p, const char *outer)
-{
-    const char *state = self_link_state(p, outer);
-
-    if (strcmp(state, "absent") == 0 || strcmp(state, "correct") == 0) {
-        return NULL;
-    }
-    return apr_psprintf(p,
-                        "%s%s exists and is %s, so that paths could mean two "
-                        "things; remove it, or make it a relative link to the "
-                        "jail: %s",
-                        gen.jail, outer, state, self_link_cure(p, outer));
-}
-
-/* Looks for a file by one of the names of AccessFileName that httpd would read
- * above the jail, and children cannot. Returns an error text or NULL. */
-static const char *htaccess_check(apr_pool_t *p, const char *outer)
-{
-    const char *path, *end;
-    int depth = 1, above, i;
-    struct stat st;
-
-    for (end = outer; end != NULL; end = strchr(end + 1, '/'), depth++) {
-        for (above = depth; above > 0 && !gen.overrides[above]; above--) {
-            continue; /* what is not set is inherited */
-        }
-        for (i = 0; gen.overrides[above] != 'N' && i < gen.access_names->nelts;
-             i++) {
-            path = apr_psprintf(p, "%.*s/%s", (int)(end - outer), outer,
-                                APR_ARRAY_IDX(gen.access_names, i, char *));
+    while (names != NULL && *names != '\0') {
+        name = ap_getword_conf(p, &names);
+        for (end = gen.jail; end != NULL; end = strchr(end + 1, '/')) {
+            path = apr_psprintf(p, "%.*s/%s", (int)(end - gen.jail), gen.jail,
+                                name);
             if (lstat(path, &st) == 0) {
-                return apr_psprintf(p,
-                                    "%s applies to all that is served, and "
-                                    "children cannot read it; set "
-                                    "AllowOverride None for its directory, or "
-                                    "move what it says into <Directory "
-                                    "\"%s\"> and remove it",
-                                    path, gen.jail);
+                apr_hash_set(gen.htaccess, path, APR_HASH_KEY_STRING, path);
             }
-        }
-    }
-    return NULL;
-}
-
-/* What makes it impossible to keep the meaning of a configuration in a jail of
- * this spelling. Returns an error text or NULL. */
-static const char *root_check(apr_pool_t *p, const chroot_root *root)
-{
-    const char *error = self_link_check(p, root->outer);
-
-    if (error == NULL && root->mapped) {
-        error = htaccess_check(p, root->outer);
-    }
-    if (error == NULL && root->mapped && gen.no_links != NULL
-        && strcmp(path_real(p, root->outer), root->outer) != 0) {
-        error = apr_psprintf(p,
-                             "URLs are mapped through the symbolic link %s, "
-                             "which Options at %s:%d do not allow following",
-                             root->outer, gen.no_links->filename,
-                             gen.no_links->line_num);
-    }
-    return error;
-}
-
-/* Refuses a configuration because of what is in the jail; the report, which
- * starts no server, shows it all the same. */
-static void refuse(apr_pool_t *p, ap_directive_t *node, const char *text)
-{
-    if (gen.dump) {
-        find(node, 1,
-             apr_psprintf(p, "lets the server refuse to start: %s", text));
-    }
-    else {
-        node_fail(node, text);
-    }
-}
-
-/* Compiles the configuration for children that see the jail only. */
-static void compile_tree(apr_pool_t *p, apr_pool_t *ptemp)
-{
-    chroot_row **rows = rows_make(ptemp);
-    apr_array_header_t *later = apr_array_make(ptemp, 64, sizeof(chroot_node));
-    const char *error = NULL, *path;
-    apr_pool_t *scratch;
-    struct stat st;
-    int i;
-
-    apr_pool_create(&scratch, ptemp);
-    gen.targets = apr_array_make(ptemp, 8, sizeof(const char *));
-    gen.access_names = apr_array_make(ptemp, 2, sizeof(const char *));
-    APR_ARRAY_PUSH(gen.access_names, const char *) = ".htaccess";
-    gen.overrides = apr_pcalloc(ptemp, PATH_MAX);
-    if (ap_find_linked_module("mod_php.c") != NULL) {
-        need(ptemp, gen.node, TZDIR, X_OK, 1,
-             apr_psprintf(ptemp, "mkdir -p %s%s && cp -R %s/. %s%s", gen.jail,
-                          TZDIR, TZDIR, gen.jail, TZDIR));
-    }
-    if (ap_find_linked_module("mod_fcgid.c") != NULL
-        && node_last("FcgidIPCDir") == NULL && stat(FCGID_SOCKETS, &st) == 0) {
-        need(ptemp, gen.node, FCGID_SOCKETS, W_OK | X_OK, 1,
-             apr_psprintf(ptemp, "mkdir -p %s%s && chown --reference=%s %s%s",
-                          gen.jail, FCGID_SOCKETS, FCGID_SOCKETS, gen.jail,
-                          FCGID_SOCKETS));
-    }
-    section_around(ptemp, ap_conftree, 0);
-    tree_map(p, scratch, rows, ap_conftree, later);
-    roots_below_targets();
-    nodes_compile(p, scratch, later);
-    apr_pool_destroy(scratch);
-    if (!gen.fix_root) {
-        return;
-    }
-    for (i = 0; i < gen.roots->nelts && error == NULL; i++) {
-        error = root_check(p, &APR_ARRAY_IDX(gen.roots, i, chroot_root));
-    }
-    path = apr_pstrcat(p, gen.jail, OUTSIDE, NULL);
-    if (error == NULL && lstat(path, &st) == 0) {
-        error = apr_psprintf(p, "%s exists; remove it", path);
-    }
-    if (error != NULL) {
-        refuse(p, gen.node,
-               apr_psprintf(p, "ChrootDir \"%s\": %s", gen.jail, error));
-    }
-}
-
-/* With FixRoot off, paths are inner ones. The self-link makes the whole jail
- * reachable by URL, below a directory that URLs are mapped to and that it
- * stands in: refused. */
-static void tree_expose(apr_pool_t *p, chroot_row **rows, ap_directive_t *node)
-{
-    const chroot_directive *row;
-    chroot_words words;
-    const char *path, *rest;
-    int i;
-
-    for (; node != NULL; node = node->next) {
-        tree_expose(p, rows, node->first_child);
-        row = node_row(rows, node);
-        if (row == NULL
-            || (row->kind != DIR_MAP && row->kind != DIR_MAP_INNER)) {
-            continue;
-        }
-        words = node_words(p, node, row->raw);
-        for (i = 0; i < words.count; i++) {
-            path = mapping_path(p, row, &words, i, &rest);
-            if (path == NULL || path_below(gen.jail, path) == NULL
-                || (row->raw && !first_exists(p, gen.jail, path))) {
-                continue;
-            }
-            refuse(p, node,
-                   apr_psprintf(p,
-                                "%s %s: the link %s%s, which leads to the "
-                                "jail itself, would have a URL; remove it, or "
-                                "set ChrootFixRoot On",
-                                node->directive, node->args, gen.jail,
-                                gen.jail));
-            break;
         }
     }
 }
 
 /* mod_cgid's daemon binds its socket outside, and children connect to the same
- * name inside: without the self-link, or something like it, they try in vain
- * for half a minute (mod_cgid.c, connect_to_daemon). */
-static void compile_cgid(apr_pool_t *p)
+ * name inside: where that is another place they try in vain for half a minute
+ * (mod_cgid.c, connect_to_daemon). */
+static void look_cgid(apr_pool_t *p)
 {
     const ap_directive_t *node = node_last("ScriptSock");
     const char *word = node != NULL ? node_word(p, node) : NULL;
-    char *path;
+    const char *path, *inner;
+    struct stat a, b;
 
     if (ap_find_linked_module("mod_cgid.c") == NULL
         || ap_find_linked_module("mod_cgi.c") != NULL) {
         return;
     }
     path = ap_runtime_dir_relative(p, word != NULL ? word : "cgisock");
-    if (path == NULL
-        || same_directory(p, ap_make_dirstr_parent(p, path),
-                          ap_make_dirstr_parent(p, path))) {
+    if (path == NULL) {
+        return;
+    }
+    path = path_parent(p, path);
+    inner = apr_pstrcat(p, gen.jail, path, NULL);
+    if ((gen.fix_root && path_inside(path) != NULL)
+        || (stat(path, &a) == 0 && lstat(inner, &b) == 0 && a.st_dev == b.st_dev
+            && a.st_ino == b.st_ino)) {
         return;
     }
     gen.cgid_deaf = 1;
-    find(
-        word != NULL ? node : gen.node, 1,
-        apr_psprintf(
-            p,
-            "children cannot reach mod_cgid's socket %s, its requests are "
-            "answered with 503: write \"ScriptSock %s/run/cgisock\" and make it "
-            "valid inside, mkdir -p %s/run && %s; or use mod_cgi",
-            path, gen.jail, gen.jail, self_link_cure(p, gen.jail)));
+    finding_add(word != NULL ? node : gen.node, FINDING_WARNING,
+                apr_psprintf(p,
+                             "children cannot reach mod_cgid's socket in %s, "
+                             "its requests are answered with 503: write "
+                             "\"ScriptSock %s/run/cgisock\"%s; or use mod_cgi",
+                             path, gen.jail,
+                             gen.fix_root ? "" : " and ChrootFixRoot On"));
 }
 
-/* The generation ends with its configuration. */
-static apr_status_t generation_end(void *unused)
+/* ------------------------------------------------------------------------
+ * The self-link: with FixRoot on, a symbolic link in the jail at the jail's
+ * own path makes outer names valid for children. It leads to the jail's root
+ * through a directory that only the jail has: without a jail it leads nowhere,
+ * and gives no file a second URL.
+ */
+
+/* What link_make() answers when something else has the link's name */
+#define LINK_WRONG 255
+
+/* What the link contains when an administrator makes it, who may prefer a
+ * relative one: one ".." less than the jail's path has components. */
+static const char *link_relative(apr_pool_t *p)
 {
-    gen.configured = 0;
-    fd_close(&gen.fd);
-    return APR_SUCCESS;
+    const char *up = ".", *c;
+
+    for (c = strchr(gen.jail + 1, '/'); c != NULL; c = strchr(c + 1, '/')) {
+        up = up[1] == '\0' ? ".." : apr_pstrcat(p, "../", up, NULL);
+    }
+    return up;
 }
 
-static void register_request_hooks(void);
-
-/* Parent, root or an ordinary user (-t), one thread; twice at start. The tree
- * is complete and nothing of it has been carried out yet. */
-static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
-                             apr_pool_t *ptemp)
+/* Makes the link in the jail, with the directories above it, in a process that
+ * is chrooted into it already and cannot be led anywhere else. Returns an
+ * errno, LINK_WRONG, or 0 when the link is there. */
+static int link_make_inside(const char *relative)
 {
-    memset(&gen, 0, sizeof(gen));
-    gen.fd = gen.tasks = gen.status = -1;
-    apr_pool_cleanup_register(pconf, NULL, generation_end,
-                              apr_pool_cleanup_null);
-    gen.dump = ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL
-               && ap_exists_config_define("DUMP_CHROOT");
-    compile_jail(pconf);
-    compile_fix_root(pconf);
-    if (gen.jail == NULL) {
-        return OK;
+    char part[PATH_MAX], target[PATH_MAX];
+    struct stat root, there;
+    const char *end = gen.jail;
+    ssize_t n;
+
+    while ((end = strchr(end + 1, '/')) != NULL) {
+        memcpy(part, gen.jail, end - gen.jail);
+        part[end - gen.jail] = '\0';
+        if (mkdir(part, 0755) == -1 && errno != EEXIST) {
+            return errno;
+        }
     }
-    if (is_final_pass()) {
-        gen.paths = apr_array_make(ptemp, 64, sizeof(chroot_path));
-        gen.needs = apr_hash_make(ptemp);
+    if ((mkdir(LINK_ANCHOR, 0755) == -1 && errno != EEXIST)
+        || (symlink(LINK_ANCHOR "/..", gen.jail) == -1 && errno != EEXIST)) {
+        return errno;
     }
-    if (gen.fix_root || gen.paths != NULL) {
-        compile_tree(pconf, ptemp);
+    n = readlink(gen.jail, target, sizeof(target) - 1);
+    target[n > 0 ? n : 0] = '\0';
+    return (strcmp(target, LINK_ANCHOR "/..") == 0
+            || strcmp(target, relative) == 0)
+                   && stat("/", &root) == 0 && stat(gen.jail, &there) == 0
+                   && root.st_dev == there.st_dev && root.st_ino == there.st_ino
+               ? 0
+               : LINK_WRONG;
+}
+
+/* Parent, root, at start: sees to it that the link is there. Whether it is. */
+static int link_make(apr_pool_t *p, server_rec *s)
+{
+    const char *relative = link_relative(p), *dir;
+    int status = 0, rv;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        umask(022);
+        _exit(chroot(gen.door) == -1 || chdir("/") == -1
+                  ? errno
+                  : link_make_inside(relative));
     }
-    if (!gen.fix_root && gen.jail[1] != '\0'
-        && same_directory(ptemp, gen.jail, gen.jail)) {
-        tree_expose(pconf, rows_make(ptemp), ap_conftree);
+    rv = pid == -1 ? errno : process_wait(pid, 0, &status);
+    if (rv == 0) {
+        rv = WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
     }
-    compile_cgid(pconf);
-    register_request_hooks();
-    return OK;
+    if (rv == 0) {
+        return 1;
+    }
+    dir = path_parent(p, gen.jail);
+    ap_log_error(
+        APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv == LINK_WRONG ? 0 : rv, s,
+        "%s%s %s; ChrootFixRoot On needs there a link to the jail: "
+        "mkdir -p %s%s && ln -s %s %s%s",
+        gen.jail, gen.jail,
+        rv == LINK_WRONG ? "is something else; remove it" : "cannot be made",
+        gen.jail, dir[1] != '\0' ? dir : "", relative, gen.jail, gen.jail);
+    return 0;
 }
 
 /* ------------------------------------------------------------------------
@@ -3494,6 +1825,16 @@ static int user_may_write(const struct stat *st)
            || (st->st_mode & S_IWOTH);
 }
 
+/* The same as finding_add(), about something in the file system. */
+static void finding_file(apr_pool_t *p, const char *path, const struct stat *st,
+                         const char *text)
+{
+    finding_add(NULL, FINDING_WARNING,
+                apr_psprintf(p, "%s (owner %ld:%ld, mode %04o) %s", path,
+                             (long)st->st_uid, (long)st->st_gid,
+                             (unsigned)st->st_mode & 07777, text));
+}
+
 /* One component of the jail's path: whoever may write to it can put another
  * directory in the jail's place. */
 static void inspect_component(apr_pool_t *p, const char *path)
@@ -3504,13 +1845,14 @@ static void inspect_component(apr_pool_t *p, const char *path)
         return;
     }
     if (strcmp(path, gen.jail) == 0 && user_may_write(&st)) {
-        find_file(p, path, &st,
-                  "is the jail, and User or Group may write to it");
+        finding_file(p, path, &st,
+                     "is the jail, and User or Group may write to it");
     }
     else if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH))) {
-        find_file(p, path, &st,
-                  "should be writable by root alone: others could replace the "
-                  "jail");
+        finding_file(
+            p, path, &st,
+            "should be writable by root alone: others could replace the "
+            "jail");
     }
 }
 
@@ -3518,7 +1860,6 @@ static void inspect_component(apr_pool_t *p, const char *path)
  * that gets there through symbolic links. */
 static void inspect_path(apr_pool_t *p)
 {
-    const chroot_root *written = (const chroot_root *)gen.roots->elts + 1;
     const char *end, *path;
 
     if (gen.jail[1] != '\0') {
@@ -3528,9 +1869,9 @@ static void inspect_path(apr_pool_t *p)
         end = end + 1 + strcspn(end + 1, "/");
         inspect_component(p, apr_pstrmemdup(p, gen.jail, end - gen.jail));
     }
-    for (end = gen.links ? written->outer : ""; *end != '\0';) {
+    for (end = gen.link != NULL ? gen.link : ""; *end != '\0';) {
         end = end + 1 + strcspn(end + 1, "/");
-        path = apr_pstrmemdup(p, written->outer, end - written->outer);
+        path = apr_pstrmemdup(p, gen.link, end - gen.link);
         if (*end != '\0' && path_below(gen.jail, path) == NULL) {
             inspect_component(p, path);
         }
@@ -3565,11 +1906,12 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
 
     for (i = 0; dir != NULL && (entry = readdir(dir)) != NULL; i++) {
         if (i == INSPECT_DIRECTORY || (*left)-- <= 0) {
-            find(NULL, 0,
-                 apr_psprintf(p,
-                              "%s has many entries, not all of them were "
-                              "looked at",
-                              path));
+            finding_add(
+                NULL, FINDING_NOTE,
+                apr_psprintf(p,
+                             "%s has many entries, not all of them were "
+                             "looked at",
+                             path));
             break;
         }
         name = apr_pstrcat(p, path, "/", entry->d_name, NULL);
@@ -3579,18 +1921,18 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
         }
         if (S_ISBLK(st.st_mode)
             || (S_ISCHR(st.st_mode) && !device_is_harmless(st.st_rdev))) {
-            find_file(p, name, &st, "is a device node in the jail");
+            finding_file(p, name, &st, "is a device node in the jail");
         }
         else if (S_ISREG(st.st_mode) && (st.st_mode & (S_ISUID | S_ISGID))) {
-            find_file(p, name, &st,
-                      "is set-user-id or set-group-id in the jail");
+            finding_file(p, name, &st,
+                         "is set-user-id or set-group-id in the jail");
         }
         else if (S_ISDIR(st.st_mode) && st.st_dev != gen.dev
                  && lstat(apr_pstrcat(p, name, "/self/root", NULL), &self)
                         == 0) {
-            find_file(p, name, &st,
-                      "is a mounted proc file system in the jail: it shows "
-                      "other processes, and leads to their directories");
+            finding_file(p, name, &st,
+                         "is a mounted proc file system in the jail: it shows "
+                         "other processes, and leads to their directories");
         }
         else if (S_ISDIR(st.st_mode) && depth > 1) {
             APR_ARRAY_PUSH(below, const char *) = name;
@@ -3814,16 +2156,9 @@ static int may_confine(server_rec *s)
  * and with FixRoot, as without a jail, on the way there. */
 static int may_search(int jail)
 {
-    const chroot_root *root = (const chroot_root *)gen.roots->elts;
-    int i;
-
-    for (i = 0; gen.fix_root && i < gen.roots->nelts; i++) {
-        if (root[i].mapped
-            && faccessat(AT_FDCWD, root[i].outer, X_OK, AT_EACCESS) == -1) {
-            return 0;
-        }
-    }
-    return faccessat(jail, ".", X_OK, AT_EACCESS) == 0;
+    return (!gen.fix_root
+            || faccessat(AT_FDCWD, gen.jail, X_OK, AT_EACCESS) == 0)
+           && faccessat(jail, ".", X_OK, AT_EACCESS) == 0;
 }
 
 /* The same, found out by a child that becomes User as mod_unixd would make it.
@@ -3897,53 +2232,78 @@ static int enter(server_rec *s)
     return verify(s);
 }
 
-/* What becomes of a path for this process, when it sees the jail as root, which
- * is "" from inside. */
-static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path,
-                             const char *root)
+/* What this process, which sees the jail as root, can do with a path. */
+static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
 {
-    const char *name;
-    struct stat st;
+    const char *name = path->path, *inner = path_inside(name);
     int mode = path->mode;
+    struct stat st;
 
-    if (path->fate != FATE_UNKNOWN || path->inner == NULL) {
-        return path->fate != FATE_UNKNOWN ? path->fate : FATE_OUTSIDE;
+    if (path->fate != FATE_UNKNOWN) {
+        return path->fate;
     }
-    name = apr_pstrcat(p, root, path->inner, NULL);
-    if (stat(name, &st) == -1) {
-        if (errno == EACCES) {
-            return FATE_UNREADABLE;
+    if (gen.fix_root && !path->is_need) {
+        if (inner == NULL) {
+            return FATE_OUTSIDE;
         }
-        return gen.fix_root && path->outer != NULL
-                       && path_inside(p, path->outer) == NULL
-                   ? FATE_OUTSIDE
-                   : FATE_MISSING;
+        name = inner;
     }
-    if (mode == 0) {
+    if (stat(name, &st) == -1) {
+        return errno == EACCES         ? FATE_UNREADABLE
+               : lstat(name, &st) == 0 ? FATE_LEADS_OUT
+                                       : FATE_MISSING;
+    }
+    if (mode == 0 || (mode == W_OK && !S_ISDIR(st.st_mode))) {
         mode = S_ISDIR(st.st_mode) ? X_OK : S_ISSOCK(st.st_mode) ? W_OK : R_OK;
     }
     return access(name, mode) == 0 ? FATE_INSIDE : FATE_UNREADABLE;
 }
 
-/* Looks at all paths and hands what has become of them to the parent. */
-static void look(apr_pool_t *p, chroot_fate *fates)
+/* Looks at all paths from inside, as User, and hands what has become of them
+ * to the parent: a byte each. */
+static void paths_look(apr_pool_t *p, int out)
 {
+    char fate;
     int i;
 
-    for (i = 0; fates != NULL && i < gen.paths->nelts; i++) {
-        fates[i] = path_fate(p, &APR_ARRAY_IDX(gen.paths, i, chroot_path), "");
+    for (i = 0; gen.paths != NULL && i < gen.paths->nelts; i++) {
+        fate = (char)path_fate(p, &APR_ARRAY_IDX(gen.paths, i, chroot_path));
+        if (write(out, &fate, 1) != 1) {
+            return;
+        }
+    }
+}
+
+/* Takes over what a probe has seen, as far as it came. */
+static void paths_take(int in)
+{
+    char fate;
+    int i;
+
+    for (i = 0; gen.paths != NULL && i < gen.paths->nelts; i++) {
+        if (read(in, &fate, 1) != 1) {
+            return;
+        }
+        APR_ARRAY_IDX(gen.paths, i, chroot_path).fate = (chroot_fate)fate;
     }
 }
 
 /* A forked child does what an MPM child will do, the hooks of all modules
- * included, and serves nobody. What it sees of the configuration's paths goes
- * to fates, which is shared with the parent. */
-static chroot_probe probe(apr_pool_t *p, server_rec *s, chroot_fate *fates)
+ * included, and serves nobody. What it sees of the configuration's paths comes
+ * back through a pipe. */
+static chroot_probe probe(apr_pool_t *p, server_rec *s)
 {
-    int status = 0, rv;
-    pid_t pid = fork();
+    int status = 0, pair[2], rv;
+    pid_t pid;
 
+    if (pipe(pair) == -1 || (pid = fork()) == -1) {
+        rv = errno;
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "fork of a probe of the jail %s", gen.jail);
+        return PROBE_FAILED;
+    }
     if (pid == 0) {
+        close(pair[0]);
         gen.probing = gen.configured = 1;
         if (ap_run_drop_privileges(p, s) != OK) {
             _exit(PROBE_FAILED);
@@ -3954,74 +2314,35 @@ static chroot_probe probe(apr_pool_t *p, server_rec *s, chroot_fate *fates)
         if (!enter(s)) {
             _exit(PROBE_FAILED);
         }
-        look(p, fates);
+        paths_look(p, pair[1]);
         _exit(PROBE_OK);
     }
-    rv = pid == -1 ? errno : process_wait(pid, 0, &status);
-    if (rv != 0) {
+    close(pair[1]);
+    paths_take(pair[0]);
+    close(pair[0]);
+    rv = process_wait(pid, 0, &status);
+    if (rv != 0 || !WIFEXITED(status)) {
         ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
-                     "fork of, or wait for, a probe of the jail %s", gen.jail);
-        return PROBE_FAILED;
-    }
-    if (!WIFEXITED(status)) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
-                     "a probe of the jail %s ended with signal %d", gen.jail,
-                     WTERMSIG(status));
+                     "a probe of the jail %s ended with wait status 0x%x",
+                     gen.jail, (unsigned)status);
         return PROBE_FAILED;
     }
     return WEXITSTATUS(status);
-}
-
-/* Memory for the fates of all paths that is shared with a probe, or NULL. */
-static chroot_fate *fates_map(server_rec *s)
-{
-    chroot_fate *fates;
-    int rv;
-
-    if (gen.paths == NULL || gen.paths->nelts == 0) {
-        return NULL;
-    }
-    fates = mmap(NULL, gen.paths->nelts * sizeof(*fates),
-                 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (fates == MAP_FAILED) {
-        rv = errno;
-        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
-                     "the paths of the configuration are not looked at");
-        return NULL;
-    }
-    return fates;
-}
-
-/* Takes over what a probe has seen, if it came that far. */
-static void fates_unmap(chroot_fate *fates, chroot_probe answer)
-{
-    int i;
-
-    if (fates == NULL) {
-        return;
-    }
-    for (i = 0; answer == PROBE_OK && i < gen.paths->nelts; i++) {
-        APR_ARRAY_IDX(gen.paths, i, chroot_path).fate = fates[i];
-    }
-    (void)munmap(fates, gen.paths->nelts * sizeof(*fates));
 }
 
 /* Decides once per generation how its children enter the jail, late where
  * that is possible. Says why when they cannot. */
 static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
 {
-    chroot_fate *fates = fates_map(s);
     chroot_probe answer;
 
     /* threads are verified, and the door found, through /proc */
     gen.late = CHROOT_LATE && gen.door != gen.jail;
-    answer = gen.late ? probe(p, s, fates) : PROBE_NO_JAILER;
+    answer = gen.late ? probe(p, s) : PROBE_NO_JAILER;
     if (answer == PROBE_NO_JAILER) {
         gen.late = 0;
-        answer = search_as_user() == EACCES ? PROBE_NO_SEARCH
-                                            : probe(p, s, fates);
+        answer = search_as_user() == EACCES ? PROBE_NO_SEARCH : probe(p, s);
     }
-    fates_unmap(fates, answer);
     if (answer == PROBE_NO_SEARCH) {
         ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, EACCES, s,
                      "ChrootDir \"%s\" on line %d of %s: User %s cannot "
@@ -4045,94 +2366,94 @@ static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
     return answer;
 }
 
-/* What there is to say about the paths that the configuration names, when it
- * is known what becomes of them. */
-static void find_in_paths(apr_pool_t *p)
+/* What there is to say of a path that children cannot use, or NULL when it is
+ * as without a jail. */
+static const char *path_finding(apr_pool_t *p, const chroot_path *path)
 {
-    apr_hash_t *said = apr_hash_make(p);
-    const chroot_path *path = (chroot_path *)gen.paths->elts;
-    const char *text, *inner, *key;
-    struct stat st = { 0 };
-    int copies = 0, i;
+    const char *inner = path_inside(path->path);
+    struct stat st;
 
-    for (i = 0; i < gen.paths->nelts; i++, path++) {
-        if (path->fate == FATE_INSIDE || path->fate == FATE_UNKNOWN) {
-            continue;
-        }
-        inner = path->outer != NULL ? path_inside(p, path->outer) : NULL;
-        if (path->cure != NULL) {
-            copies |= path->bites;
-            text = apr_psprintf(p, "needs %s in the jail, for User: %s",
-                                path->inner, path->cure);
-        }
-        else if (!path->bites || path->outer == NULL
-                 || (path->fate != FATE_UNREADABLE
-                     && stat(path->outer, &st) == -1
-                     && (path->mode == 0 || inner != NULL))) {
-            continue; /* as without a jail */
-        }
-        else if (path->fate == FATE_UNREADABLE) {
-            text = apr_psprintf(p, "names \"%s\", which User %s may not use",
-                                path->written, ap_unixd_config.user_name);
-        }
-        else if (!gen.fix_root && inner != NULL) {
-            text = apr_psprintf(p,
-                                "names \"%s\", which children look for in the "
-                                "jail; write \"%s\", or set ChrootFixRoot On",
-                                path->written, inner);
-        }
-        else if (inner != NULL) {
-            text = apr_psprintf(p,
-                                "names \"%s\", which children do not find: a "
-                                "symbolic link leads out of the jail %s",
-                                path->written, gen.jail);
-        }
-        else if (path->inner == NULL || gen.open != NULL
-                 || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
-            text = apr_psprintf(p,
-                                "names \"%s\", which is not in the jail; bring "
-                                "it below %s%s and name it there",
-                                path->written, gen.jail,
-                                path->inner != NULL && gen.open != NULL
-                                    ? ", where it has no URL,"
-                                    : "");
-        }
-        else {
-            inner = path_parent(p, path->inner);
-            text = apr_psprintf(p,
-                                "names \"%s\", which is not in the jail: "
-                                "mkdir -p %s%s && cp -a %s %s%s",
-                                path->written, gen.jail, inner, path->outer,
-                                gen.jail, inner);
-        }
-        key = apr_pstrcat(p, path->name, " ", path->written, NULL);
-        if (apr_hash_get(said, key, APR_HASH_KEY_STRING) == NULL) {
-            apr_hash_set(said, key, APR_HASH_KEY_STRING, key);
-            find(path->node, path->bites, text);
-        }
+    if (path->is_need) {
+        return path->fate == FATE_INSIDE || stat(path->path, &st) == -1
+                   ? NULL
+                   : apr_psprintf(p, "needs %s in the jail, for User %s: %s",
+                                  path->path, ap_unixd_config.user_name,
+                                  copy_cure(p, path->path));
     }
-    if (copies && gen.open != NULL) {
-        find(gen.open, 1,
-             "maps URLs to the whole jail, so that what is copied into it has "
-             "a URL, too; a jail above that directory is better");
+    switch (path->fate) {
+    case FATE_LEADS_OUT:
+        return apr_psprintf(p,
+                            "names \"%s\", which children do not find: a "
+                            "symbolic link leads out of the jail %s",
+                            path->written, gen.jail);
+    case FATE_UNREADABLE:
+        return apr_psprintf(p, "names \"%s\", which User %s may not %s",
+                            path->written, ap_unixd_config.user_name,
+                            path->mode == W_OK ? "write to" : "use");
+    case FATE_OUTSIDE:
+    case FATE_MISSING:
+        if (gen.fix_root ? inner != NULL : stat(path->path, &st) == -1) {
+            return NULL;
+        }
+        return inner != NULL
+                   ? apr_psprintf(p,
+                                  "names \"%s\", which children look for in "
+                                  "the jail; write \"%s\", or set "
+                                  "ChrootFixRoot On",
+                                  path->written, inner)
+               : path->mode == W_OK
+                   ? apr_psprintf(p,
+                                  "names \"%s\", which is not in the jail; "
+                                  "name a directory there, owner %s",
+                                  path->written, ap_unixd_config.user_name)
+                   : apr_psprintf(p,
+                                  "names \"%s\", which is not in the jail; "
+                                  "%s",
+                                  path->written, copy_cure(p, path->path));
+    default:
+        return NULL;
     }
 }
 
-/* Looks at what the compiler could not know yet. */
+/* Adds what there is to say about the configuration's paths, once each. */
+static void paths_find(apr_pool_t *p)
+{
+    apr_hash_t *said = apr_hash_make(p);
+    const chroot_path *path = (chroot_path *)gen.paths->elts;
+    const char *text, *key;
+    int i;
+
+    for (i = 0; i < gen.paths->nelts; i++, path++) {
+        text = path->fate != FATE_UNKNOWN && path->level != FINDING_NOTE
+                   ? path_finding(p, path)
+                   : NULL;
+        if (text == NULL) {
+            continue;
+        }
+        key = apr_pstrcat(p, path->node->directive, text, NULL);
+        if (apr_hash_get(said, key, APR_HASH_KEY_STRING) == NULL) {
+            apr_hash_set(said, key, APR_HASH_KEY_STRING, key);
+            finding_add(path->node, path->level, text);
+        }
+    }
+}
+
+/* Looks at what was not known before children could be asked. */
 static void find_all(apr_pool_t *p)
 {
     int left = INSPECT_ENTRIES;
 
-    find_in_paths(p);
+    paths_find(p);
     if (ap_find_linked_module("mod_fcgid.c") != NULL
         && ap_unixd_config.suexec_enabled) {
-        find(NULL, 1,
-             "mod_fcgid's manager, and the programs that it starts for "
-             "children, are outside of the jail because of suexec; write "
-             "\"Suexec Off\"");
+        finding_add(NULL, FINDING_WARNING,
+                    "mod_fcgid's manager, and the programs that it starts for "
+                    "children, are outside of the jail because of suexec; "
+                    "write \"Suexec Off\"");
     }
     if (ap_find_linked_module("mod_passenger.c") != NULL) {
-        find(NULL, 1, "mod_passenger's daemons are not jailed");
+        finding_add(NULL, FINDING_WARNING,
+                    "mod_passenger's daemons are not jailed");
     }
     inspect_path(p);
     if (gen.jail[1] != '\0' && gen.fd != -1) {
@@ -4140,140 +2461,25 @@ static void find_all(apr_pool_t *p)
     }
 }
 
-/* What the compiler knew of a section, or NULL when it never saw it. */
-static const chroot_section *section_known(ap_conf_vector_t *section)
-{
-    return ap_get_module_config(section, &chroot_module);
-}
-
-/* Whether all sections of a server are known: code (<Perl>, add_config()) can
- * add some behind the compiler's back, and they would not mean what they say.
- */
-static int sections_known(server_rec *s, const apr_array_header_t *sections)
-{
-    ap_conf_vector_t *section;
-    core_dir_config *dir;
-    int i;
-
-    for (i = 0; i < sections->nelts; i++) {
-        section = APR_ARRAY_IDX(sections, i, ap_conf_vector_t *);
-        if (section_known(section) == NULL) {
-            dir = ap_get_core_module_config(section);
-            ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
-                         "<Directory \"%s\"> was added by code, and "
-                         "ChrootFixRoot cannot translate it; write it in a "
-                         "configuration file",
-                         dir->d);
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* By what httpd sorts sections outside: the components of a path, the slashes
- * of a regular expression (core.c, reorder_sorter). */
-static int section_depth(const chroot_section *section)
-{
-    return (int)ap_count_dirs(section->path)
-           + (!section->is_regex && section->path[1] != '\0');
-}
-
-/* Whether, outside, section a comes after section b. */
-static int section_follows(ap_conf_vector_t *a, ap_conf_vector_t *b)
-{
-    const chroot_section *one = section_known(a), *other = section_known(b);
-    int further;
-
-    if (one->is_regex != other->is_regex) {
-        return one->is_regex;
-    }
-    further = section_depth(one) - section_depth(other);
-    return further != 0 ? further > 0 : one->order > other->order;
-}
-
-/* Puts the sections of a server that httpd has sorted by their depth inside
- * into the order that they had outside: those that are about "/" now, which
- * come first, and regular expressions, which come last and are sorted by their
- * slashes (core.c, reorder_sorter). Sections about nothing inside go behind
- * the end of the list, where only requests that lead outside look for them.
- * Returns how many sections there are with those. */
-static int sections_order(apr_pool_t *p, apr_array_header_t *sections)
-{
-    ap_conf_vector_t **list = (ap_conf_vector_t **)sections->elts;
-    ap_conf_vector_t **outside = apr_palloc(p,
-                                            sections->nelts * sizeof(void *));
-    ap_conf_vector_t *moved;
-    core_dir_config *dir;
-    int all = sections->nelts, count = 0, hidden = 0, i, j;
-
-    for (i = 0; i < all; i++) {
-        moved = list[i];
-        dir = ap_get_core_module_config(moved);
-        if (section_known(moved)->outside) {
-            outside[hidden++] = moved;
-            continue;
-        }
-        j = count++;
-        while (j > 0 && (dir->r != NULL || dir->d_components == 0)
-               && section_follows(list[j - 1], moved)) {
-            list[j] = list[j - 1];
-            j--;
-        }
-        list[j] = moved;
-    }
-    memcpy(list + count, outside, hidden * sizeof(void *));
-    sections->nelts = count;
-    return all;
-}
-
-/* Orders the sections of all servers; a virtual host without any shares those
- * of the main server. The number of all of them becomes a server's
- * configuration. Whether all were known. */
-static int servers_order(apr_pool_t *p, apr_pool_t *ptemp, server_rec *servers)
-{
-    apr_array_header_t *sections, *shared = NULL;
-    int *all = NULL, *shared_all = NULL;
-    core_server_config *conf;
-    server_rec *s;
-
-    for (s = servers; s != NULL; s = s->next) {
-        conf = ap_get_core_module_config(s->module_config);
-        sections = conf->sec_dir;
-        if (sections != shared) {
-            if (!sections_known(s, sections)) {
-                return 0;
-            }
-            all = apr_palloc(p, sizeof(*all));
-            *all = sections_order(ptemp, sections);
-        }
-        else {
-            all = shared_all;
-        }
-        if (s == servers) {
-            shared = sections;
-            shared_all = all;
-        }
-        ap_set_module_config(s->module_config, &chroot_module, all);
-    }
-    return 1;
-}
-
-/* Parent, root, one thread; everybody else is configured. */
 static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                               apr_pool_t *ptemp, server_rec *s)
 {
+    server_rec *each;
+
     if (gen.jail == NULL) {
         return OK;
     }
-    if (!may_confine(s) || gen.fd == -1 || probe_entry(ptemp, s) != PROBE_OK) {
+    if (!may_confine(s) || gen.fd == -1
+        || (gen.fix_root && !link_make(ptemp, s))
+        || probe_entry(ptemp, s) != PROBE_OK) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (gen.fix_root && !servers_order(pconf, ptemp, s)) {
-        return HTTP_INTERNAL_SERVER_ERROR;
+    for (each = s; gen.fix_root && each != NULL; each = each->next) {
+        htaccess_note(pconf, each);
     }
     if (is_final_pass()) {
         find_all(ptemp);
-        findings_warn(s);
+        (void)findings_log(s, FINDING_WARNING);
         gen.paths = NULL; /* ptemp goes */
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "mod_chroot " CHROOT_VERSION ": children are locked into "
@@ -4399,37 +2605,16 @@ static int chroot_drop_privileges_last(apr_pool_t *p, server_rec *s)
     return verify_root(s) && verify_user(s) ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
-/* The inner path of a path that the parent has used, for a child; moved aside
- * when it leads out of the jail. */
-static const char *path_for_child(apr_pool_t *p, const char *path)
+/* What signal handlers, and relative paths of requests, read from globals
+ * becomes an inner path; one outside stays: nobody needs it. */
+static void globals_strip(void)
 {
-    const char *inner = path_inside(p, path);
+    const char *inner = path_inside(ap_coredump_dir);
 
-    return inner != NULL ? inner : apr_pstrcat(p, OUTSIDE, path, NULL);
-}
-
-/* Translates what requests, and signal handlers, read from globals. ServerRoot
- * and CoreDumpDirectory stay when they are outside: nobody needs them. */
-static void translate_globals(apr_pool_t *p, server_rec *main_server)
-{
-    core_server_config *conf, *shared = NULL;
-    const char *inner;
-    server_rec *s;
-
-    for (s = main_server; s != NULL; s = s->next) {
-        conf = ap_get_core_module_config(s->module_config);
-        if (conf->ap_document_root != NULL && conf != shared) {
-            conf->ap_document_root = path_for_child(p, conf->ap_document_root);
-        }
-        if (s == main_server) {
-            shared = conf; /* by virtual hosts without directives of the core */
-        }
-    }
-    inner = path_inside(p, ap_coredump_dir);
     if (inner != NULL) {
         memmove(ap_coredump_dir, inner, strlen(inner) + 1);
     }
-    inner = path_inside(p, ap_server_root);
+    inner = path_inside(ap_server_root);
     if (inner != NULL) {
         ap_server_root = inner;
     }
@@ -4461,208 +2646,224 @@ static void chroot_child_init(apr_pool_t *p, server_rec *s)
     fd_close(&gen.fd);
     allow_core(s);
     if (gen.fix_root) {
-        translate_globals(p, s);
+        globals_strip();
     }
     ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, s, "locked into %s", gen.jail);
 }
 
 /* ------------------------------------------------------------------------
- * Requests: User, any thread. Nothing shared is written.
+ * Requests, with FixRoot on: User, any thread. Nothing shared is written.
  */
 
-/* What kind of path r->filename is: the request's own configuration points to
- * one of these, or to nothing when mod_rewrite or mod_userdir has set it, or
- * nobody, for a file sub-request: those paths are inner ones, unless they
- * begin with the jail. */
-static char mapped_alias, mapped_outer, mapped_inner, mapped_outside;
+/* What is known of a request, in its request_config. A file sub-request, whose
+ * path nobody maps, has none until its names are inner ones. */
+typedef struct {
+    int rewritten; /* mod_rewrite sets r->filename, or who comes before it */
+    int stripped;  /* the names are inner ones */
+} chroot_request;
 
-static void mapping_set(request_rec *r, char *mapping)
+static chroot_request *request_state(request_rec *r)
 {
-    ap_set_module_config(r->request_config, &chroot_module, mapping);
+    chroot_request *state = ap_get_module_config(r->request_config,
+                                                 &chroot_module);
+
+    if (state == NULL) {
+        state = apr_pcalloc(r->pool, sizeof(*state));
+        ap_set_module_config(r->request_config, &chroot_module, state);
+    }
+    return state;
 }
 
-/* Before mod_alias, which maps to outer paths, and to inner ones where the
- * directive was translated. */
-static int chroot_translate_alias(request_rec *r)
+/* Before all mappers. */
+static int chroot_translate_first(request_rec *r)
 {
-    mapping_set(r, &mapped_alias);
+    request_state(r)->rewritten = 1;
     return DECLINED;
 }
 
-/* Before other mappers to outer paths: whoever comes after mod_alias and
- * mod_userdir. */
-static int chroot_translate_outer(request_rec *r)
+/* When mod_rewrite has declined. */
+static int chroot_translate_mapped(request_rec *r)
 {
-    mapping_set(r, &mapped_outer);
+    request_state(r)->rewritten = 0;
     return DECLINED;
 }
 
-/* Between mod_alias and mod_userdir, whose directive was translated. */
-static int chroot_translate_userdir(request_rec *r)
+/* Whether the jail's root directory has the first component of a path. */
+static int jail_has_top(request_rec *r, const char *path)
 {
-    mapping_set(r, NULL);
-    return DECLINED;
+    apr_finfo_t info;
+
+    return apr_stat(&info,
+                    apr_pstrcat(r->pool, "/", path_top(r->pool, path), NULL),
+                    APR_FINFO_TYPE, r->pool)
+           == APR_SUCCESS;
 }
 
-/* Instead of the core, which comes next and is the last: document roots are
- * inner paths in children, so whatever the URL, this is one as well. */
-static int chroot_translate_inner(request_rec *r)
+/* mod_rewrite takes a path for a file when its first component exists, in the
+ * jail, and for a URL when it does not (prefix_stat): this makes of it what it
+ * is for the host. Returns a status, or OK. */
+static int rewrite_resolve(request_rec *r)
 {
-    const char *root;
+    const char *root = ap_document_root(r), *rest, *top;
+    char *uri = r->uri;
     int rv;
 
-    if (r->proxyreq) {
-        return DECLINED;
-    }
-    mapping_set(r, &mapped_inner);
-    rv = ap_core_translate(r);
-    root = ap_document_root(r);
-    if (rv == OK && root != NULL && root[1] == OUTSIDE[1]
-        && path_below(root, OUTSIDE) != NULL) {
-        mapping_set(r, &mapped_outer); /* the jail may still be below it */
-        r->filename += strlen(OUTSIDE);
-    }
-    return rv;
-}
-
-/* Takes the jail from the front of r->filename; what is left is not copied.
- * Whether it was there. */
-static int filename_strip(request_rec *r)
-{
-    const chroot_root *root = (const chroot_root *)gen.roots->elts;
-    int i;
-
-    for (i = 0; i < gen.roots->nelts; i++, root++) {
-        if (path_behind(r->filename, root) == NULL) {
-            continue;
+    if (path_inside(r->filename) == NULL) {
+        if (apr_hash_get(gen.top, path_top(r->pool, r->filename),
+                         APR_HASH_KEY_STRING)
+            != NULL) {
+            return OK;
         }
-        r->filename += root->length;
-        if (*r->filename == '\0' || root->inner[1] != '\0') {
-            r->filename = apr_pstrcat(r->pool, root->inner, r->filename, NULL);
-        }
-        return 1;
+        r->uri = r->filename;
+        rv = ap_core_translate(r);
+        r->uri = uri;
+        return rv;
     }
-    return 0;
-}
-
-/* Makes r->filename the inner path of what mapping says that it is. */
-static void filename_translate(request_rec *r, const char *mapping)
-{
-    const char *canonical;
-
-    if (mapping == NULL && strncmp(r->filename, INNER_TARGET, 3) == 0) {
-        mapping = &mapped_inner;
+    rest = root != NULL ? path_below(r->filename, path_trimmed(r->pool, root))
+                        : NULL;
+    if (rest == NULL || strcmp(rest, r->uri) == 0) {
+        return OK;
     }
-    canonical = path_canonical(r->pool, r->filename);
-    if (canonical != r->filename) {
-        r->filename = apr_pstrdup(r->pool, canonical);
+    top = path_top(r->pool, rest);
+    if (apr_hash_get(gen.targets, top, APR_HASH_KEY_STRING) != NULL
+        && !jail_has_top(r, rest)) {
+        r->filename = apr_pstrdup(r->pool, rest);
     }
-    if (mapping != &mapped_inner && !filename_strip(r)) {
-        if (mapping != NULL) {
-            r->filename = apr_pstrcat(r->pool, OUTSIDE, r->filename, NULL);
-        }
-        if (path_below(r->filename, OUTSIDE) != NULL) {
-            mapping_set(r, &mapped_outside); /* by the compiler, or now */
-        }
-    }
-    r->canonical_filename = r->filename;
+    return OK;
 }
 
 /* Before any directory walk, for main and sub-requests and redirects alike:
- * from here on a request knows inner paths only. What still begins with the
- * jail then names nothing, or the self-link, which has no URL. */
+ * makes r->filename a canonical outer path. Names of the self-link, and of the
+ * directory that it leads through, have no URL. */
 static int chroot_map_to_storage(request_rec *r)
 {
-    const char *mapping, *root, *context, *inner;
+    const chroot_request *state, *main;
+    const char *path, *inner;
+    int rv;
 
     if (r->filename == NULL || r->filename[0] != '/') {
         return DECLINED; /* proxied, or nothing */
     }
-    mapping = ap_get_module_config(r->request_config, &chroot_module);
-    root = ap_document_root(r);
-    context = ap_context_document_root(r);
-    if (mapping == &mapped_alias && strncmp(context, INNER_TARGET, 3) == 0) {
-        /* an Alias that was translated, made canonical by mod_alias */
-        ap_set_context_info(r, NULL, context + 2);
+    path = path_canonical(r->pool, r->filename);
+    if (path != r->filename) {
+        r->filename = apr_pstrdup(r->pool, path);
+    }
+    state = ap_get_module_config(r->request_config, &chroot_module);
+    if (state != NULL && state->rewritten) {
+        rv = rewrite_resolve(r);
+        if (rv != OK) {
+            return rv;
+        }
+    }
+    else if (state == NULL && r->main != NULL
+             && path_inside(r->filename) == NULL) {
+        main = ap_get_module_config(r->main->request_config, &chroot_module);
+        if (main != NULL && main->stripped) {
+            r->filename = apr_pstrcat(r->pool, gen.jail, r->filename, NULL);
+        }
+    }
+    r->canonical_filename = r->filename;
+    inner = path_inside(r->filename);
+    return inner != NULL
+                   && (path_inside(inner) != NULL
+                       || path_below(inner, LINK_ANCHOR) != NULL)
+               ? HTTP_NOT_FOUND
+               : DECLINED;
+}
+
+/* Instead of the core, for paths outside: there is no file, but the sections
+ * about it hold, as a handler may be asked for all the same. */
+static int chroot_map_outside(request_rec *r)
+{
+    int rv;
+
+    if (r->filename == NULL || r->filename[0] != '/'
+        || path_inside(r->filename) != NULL) {
+        return DECLINED;
+    }
+    r->finfo.filetype = APR_NOFILE;
+    rv = ap_directory_walk(r);
+    r->finfo.filetype = APR_NOFILE;
+    return rv != OK ? rv : ap_file_walk(r);
+}
+
+/* The directory walk's look at r->filename. In the jail it is by the inner
+ * name: the jail is a directory and not the link. Above it, and on the way to a
+ * path outside, there are directories; at its end there is nothing. */
+static apr_status_t chroot_dirwalk_stat(apr_finfo_t *finfo, request_rec *r,
+                                        apr_int32_t wanted)
+{
+    const char *inner = path_inside(r->filename);
+
+    if (inner == NULL) {
+        if (!(wanted & APR_FINFO_LINK)) {
+            return APR_ENOENT;
+        }
+        inner = "/";
+    }
+    if (inner[1] == '\0') {
+        wanted &= ~(APR_FINFO_LINK | APR_FINFO_NAME);
+    }
+    return apr_stat(finfo, inner, wanted, r->pool);
+}
+
+/* The directory walk's look for a .htaccess file in dir, which ends with "/".
+ * What children cannot read they must not do without: httpd's answer to EACCES
+ * is 403. */
+static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
+                                         const char *name,
+                                         ap_configfile_t **file,
+                                         const char **full_name)
+{
+    const char *inner = path_inside(dir);
+
+    *full_name = ap_make_full_path(r->pool, dir, name);
+    if (inner != NULL) {
+        return ap_pcfg_openfile(file, r->pool,
+                                ap_make_full_path(r->pool, inner, name));
+    }
+    return strncmp(gen.jail, dir, strlen(dir)) == 0
+                   && apr_hash_get(gen.htaccess, *full_name,
+                                   APR_HASH_KEY_STRING)
+                          == NULL
+               ? APR_ENOENT
+               : APR_EACCES;
+}
+
+/* When everything has been decided: from here on names are inner ones. A
+ * sub-request's stay outer ones until its main request's are inner: what it
+ * finds may become that request's. */
+static int chroot_fixups(request_rec *r)
+{
+    const chroot_request *main = NULL;
+    const char *inner, *root, *context;
+
+    if (r->main != NULL) {
+        main = ap_get_module_config(r->main->request_config, &chroot_module);
+        if (main == NULL || !main->stripped) {
+            return DECLINED;
+        }
+    }
+    request_state(r)->stripped = 1;
+    if (r->filename != NULL && r->filename[0] == '/') {
+        inner = path_inside(r->filename);
+        r->filename = inner == NULL
+                          ? apr_pstrcat(r->pool, NOWHERE, r->filename, NULL)
+                      : inner[1] == '\0' ? apr_pstrdup(r->pool, inner)
+                                         : r->filename + gen.length;
         r->canonical_filename = r->filename;
     }
-    else {
-        if (mapping != &mapped_inner || r->filename != r->canonical_filename) {
-            filename_translate(r, mapping); /* it is not the core's */
-        }
-        inner = context != root ? path_inside(r->pool, context) : NULL;
-        if (inner != NULL) {
-            ap_set_context_info(r, NULL, inner);
-        }
+    root = ap_document_root(r);
+    context = ap_context_document_root(r);
+    inner = context != root && context != NULL ? path_inside(context) : NULL;
+    if (inner != NULL) {
+        ap_set_context_info(r, NULL, inner);
     }
-    inner = path_inside(r->pool, root);
+    inner = root != NULL ? path_inside(root) : NULL;
     if (inner != NULL) {
         ap_set_document_root(r, inner);
     }
-    return path_inside(r->pool, r->filename) != NULL ? HTTP_NOT_FOUND
-                                                     : DECLINED;
-}
-
-/* Whether a section's regular expression, which httpd has compiled before in
- * another form, matches a path. */
-static int pattern_matches(apr_pool_t *p, const char *text, const char *path)
-{
-    ap_regex_t *regex = ap_pregcomp(p, text, AP_REG_EXTENDED);
-
-    return regex != NULL && ap_regexec(regex, path, 0, NULL, 0) == 0;
-}
-
-/* Instead of the core, for requests that lead outside: there is no file, but
- * the sections about it hold, as a handler may be asked for all the same. */
-static int chroot_map_outside(request_rec *r)
-{
-    core_server_config *conf = ap_get_core_module_config(
-        r->server->module_config);
-    ap_conf_vector_t **list = (ap_conf_vector_t **)conf->sec_dir->elts;
-    const int *all = ap_get_module_config(r->server->module_config,
-                                          &chroot_module);
-    apr_array_header_t *found;
-    const chroot_section *section;
-    ap_conf_vector_t *before;
-    const char *inner;
-    chroot_root path;
-    int i, j;
-
-    if (ap_get_module_config(r->request_config, &chroot_module)
-        != &mapped_outside) {
-        return DECLINED;
-    }
-    path.outer = path_below(path_canonical(r->pool, r->filename), OUTSIDE);
-    if (path.outer == NULL) {
-        return HTTP_FORBIDDEN;
-    }
-    path.length = strlen(path.outer);
-    path.inner = "/";
-    found = apr_array_make(r->pool, 8, sizeof(void *));
-    for (i = 0; i < *all; i++) {
-        section = section_known(list[i]);
-        if (section->is_regex
-                ? !pattern_matches(r->pool, section->path, path.outer)
-                : section_lies(r->pool, section->path, &path, &inner)
-                      < LIES_AT) {
-            continue;
-        }
-        APR_ARRAY_PUSH(found, ap_conf_vector_t *) = list[i];
-        for (j = found->nelts - 1; j > 0; j--) {
-            before = APR_ARRAY_IDX(found, j - 1, ap_conf_vector_t *);
-            if (!section_follows(before, list[i])) {
-                break;
-            }
-            APR_ARRAY_IDX(found, j, ap_conf_vector_t *) = before;
-        }
-        APR_ARRAY_IDX(found, j, ap_conf_vector_t *) = list[i];
-    }
-    for (i = 0; i < found->nelts; i++) {
-        r->per_dir_config = ap_merge_per_dir_configs(
-            r->pool, r->per_dir_config,
-            APR_ARRAY_IDX(found, i, ap_conf_vector_t *));
-    }
-    return ap_file_walk(r);
+    return DECLINED;
 }
 
 /* Answers for mod_cgid when its daemon is out of reach, but only what it would
@@ -4687,6 +2888,85 @@ static int chroot_handler(request_rec *r)
                   gen.jail);
     return HTTP_SERVICE_UNAVAILABLE;
 }
+
+/* Registers the hooks of requests that this generation needs, none with FixRoot
+ * off: httpd sorts them once more behind pre_config, and forgets them with the
+ * configuration. */
+static void register_request_hooks(void)
+{
+    static const char *const rewrite[] = { "mod_rewrite.c", NULL };
+    const char *current = apr_hook_debug_current;
+
+    apr_hook_debug_current = chroot_module.name;
+    if (gen.fix_root) {
+        ap_hook_translate_name(chroot_translate_first, NULL, NULL,
+                               APR_HOOK_REALLY_FIRST - OUTERMOST);
+        ap_hook_translate_name(chroot_translate_mapped, rewrite, NULL,
+                               APR_HOOK_FIRST);
+        ap_hook_map_to_storage(chroot_map_to_storage, NULL, NULL,
+                               APR_HOOK_FIRST);
+        ap_hook_map_to_storage(chroot_map_outside, NULL, NULL,
+                               APR_HOOK_REALLY_LAST - 1);
+        ap_hook_dirwalk_stat(chroot_dirwalk_stat, NULL, NULL, APR_HOOK_MIDDLE);
+        ap_hook_open_htaccess(chroot_open_htaccess, NULL, NULL,
+                              APR_HOOK_MIDDLE);
+        ap_hook_fixups(chroot_fixups, NULL, NULL,
+                       APR_HOOK_REALLY_LAST + OUTERMOST);
+    }
+    if (gen.cgid_deaf) {
+        ap_hook_handler(chroot_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    }
+    apr_hook_debug_current = current;
+}
+
+/* The generation ends with its configuration. */
+static apr_status_t generation_end(void *unused)
+{
+    gen.configured = 0;
+    fd_close(&gen.fd);
+    return APR_SUCCESS;
+}
+
+/* Parent, root or an ordinary user (-t), one thread; twice at start. The tree
+ * is complete and nothing of it has been carried out yet. Nothing but ChrootDir
+ * is changed in it. */
+static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
+                             apr_pool_t *ptemp)
+{
+    apr_pool_t *scratch;
+
+    memset(&gen, 0, sizeof(gen));
+    gen.fd = gen.tasks = gen.status = -1;
+    apr_pool_cleanup_register(pconf, NULL, generation_end,
+                              apr_pool_cleanup_null);
+    gen.dump = ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL
+               && ap_exists_config_define("DUMP_CHROOT");
+    gen.findings = apr_array_make(pconf, 4, sizeof(chroot_finding));
+    jail_settle(pconf);
+    if (gen.jail == NULL) {
+        return OK;
+    }
+    gen.top = host_top(pconf);
+    gen.targets = apr_hash_make(pconf);
+    gen.htaccess = apr_hash_make(pconf);
+    if (is_final_pass()) {
+        gen.paths = apr_array_make(ptemp, 64, sizeof(chroot_path));
+        gen.needs = apr_hash_make(ptemp);
+        apr_pool_create(&scratch, ptemp);
+        tree_look(scratch, rows_make(ptemp), ap_conftree);
+        apr_pool_destroy(scratch);
+        if (ap_find_linked_module("mod_php.c") != NULL) {
+            need_add(gen.node, TZDIR, X_OK, FINDING_WARNING);
+        }
+    }
+    look_cgid(ptemp);
+    register_request_hooks();
+    return OK;
+}
+
+/* ------------------------------------------------------------------------
+ * Report
+ */
 
 /* mod_status's page, or with ?auto its lines: which jail this is. */
 static int chroot_status(request_rec *r, int flags)
@@ -4718,26 +2998,22 @@ static int paths_sorter(const void *a, const void *b)
 /* What a column of the report says of a path; one with blanks is quoted. */
 static const char *column(apr_pool_t *p, const chroot_path *path, int n)
 {
-    static const char *const fates[] = { "unknown", "inside", "outside",
-                                         "missing", "not readable by User" };
+    static const char *const fates[] = { "unknown",   "inside",
+                                         "outside",   "missing",
+                                         "leads out", "not readable by User" };
+    const char *name = path->node->directive, *inner = path_inside(path->path);
     const char *text = path->written;
 
     switch (n) {
     case 0:
-        return path->name[0] == '<' ? apr_pstrcat(p, path->name, ">", NULL)
-                                    : path->name;
+        return name[0] == '<' ? apr_pstrcat(p, name, ">", NULL) : name;
     case 1:
         break;
     case 2:
-        text = path->inner == NULL
-                   ? "-"
-                   : apr_pstrcat(p, path->inner,
-                                 path->rest[0] == '\0'
-                                         || path->inner[strlen(path->inner) - 1]
-                                                == '/'
-                                     ? ""
-                                     : "/",
-                                 path->rest, NULL);
+        text = !gen.fix_root ? path->path : inner != NULL ? inner : "-";
+        if (text[0] == '/' && path->rest[0] != '\0') {
+            text = ap_make_full_path(p, text, path->rest);
+        }
         break;
     case 3:
         return fates[path->fate];
@@ -4745,6 +3021,7 @@ static const char *column(apr_pool_t *p, const chroot_path *path, int n)
         return apr_psprintf(p, "%s:%d", path->node->filename,
                             path->node->line_num);
     }
+    text = printable(p, text);
     return strpbrk(text, " \t") != NULL ? apr_pstrcat(p, "\"", text, "\"", NULL)
                                         : text;
 }
@@ -4761,14 +3038,14 @@ static void report_paths(apr_pool_t *p, apr_file_t *out)
         width[n] = (int)strlen(titles[n]);
         for (i = 0; i < gen.paths->nelts; i++) {
             length = (int)strlen(column(p, &paths[i], n));
-            if (paths[i].cure == NULL && length > width[n]
+            if (!paths[i].is_need && length > width[n]
                 && length <= REPORT_COLUMN) {
                 width[n] = length;
             }
         }
     }
     for (i = -1; i < gen.paths->nelts; i++) {
-        if (i >= 0 && paths[i].cure != NULL) {
+        if (i >= 0 && paths[i].is_need) {
             continue;
         }
         for (n = 0; n < 5; n++) {
@@ -4785,7 +3062,7 @@ static void report(apr_pool_t *p, apr_file_t *out)
 {
     const chroot_finding *finding = (chroot_finding *)gen.findings->elts;
     const char *zone = gen.zone != NULL ? gen.zone : getenv("TZ");
-    int bites, i;
+    int level, i;
 
     qsort(gen.paths->elts, gen.paths->nelts, sizeof(chroot_path), paths_sorter);
     apr_file_printf(out, "ChrootDir: %s (%s at %s:%d)\n", gen.jail, gen.written,
@@ -4799,32 +3076,36 @@ static void report(apr_pool_t *p, apr_file_t *out)
     apr_file_printf(out, "Preloaded: %s\n",
                     apr_array_pstrcat(p, preload(p), ' '));
     apr_file_printf(out, "Time zone: %s\n", zone != NULL ? zone : "UTC");
-    if (gen.jail[1] != '\0') {
-        apr_file_printf(out, "Self-link: %s; to make it: %s\n",
-                        self_link_state(p, gen.jail),
-                        self_link_cure(p, gen.jail));
-    }
     apr_file_puts("\n", out);
     report_paths(p, out);
     apr_file_puts("\n", out);
-    for (bites = 1; bites >= 0; bites--) {
+    for (level = FINDING_ERROR; level >= FINDING_NOTE; level--) {
         for (i = 0; i < gen.findings->nelts; i++) {
-            if (finding[i].bites == bites) {
-                apr_file_printf(out, "%s: %s\n", bites ? "warning" : "note",
+            if ((int)finding[i].level == level) {
+                apr_file_printf(out, "%s: %s\n",
+                                level == FINDING_ERROR     ? "error"
+                                : level == FINDING_WARNING ? "warning"
+                                                           : "note",
                                 finding[i].text);
             }
         }
     }
 }
 
-/* Parent, anybody, -t: tries what post_config does at a start, which is refused
- * because of it. Whoever is not root cannot try. */
+/* Parent, anybody: refuses what the configuration says and no jail can keep; at
+ * -t root tries what post_config does at a start. */
 static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
                                apr_pool_t *ptemp, server_rec *s)
 {
     chroot_probe answer;
 
-    if (gen.jail == NULL || ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_NORMAL) {
+    if (gen.jail == NULL) {
+        return OK;
+    }
+    if (!gen.dump && findings_log(s, FINDING_ERROR) > 0) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_NORMAL) {
         return OK;
     }
     gen.zone = zone_for_children(pconf);
@@ -4834,7 +3115,11 @@ static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
     answer = probe_entry(ptemp, s);
     gen.entered = answer == PROBE_OK;
     ap_unixd_config.chroot_dir = gen.jail; /* for DUMP_RUN_CFG */
-    return answer == PROBE_NO_SEARCH ? HTTP_INTERNAL_SERVER_ERROR : OK;
+    find_all(ptemp);
+    return answer == PROBE_NO_SEARCH
+                   || (!gen.dump && findings_log(s, FINDING_ERROR) > 0)
+               ? HTTP_INTERNAL_SERVER_ERROR
+               : OK;
 }
 
 /* Parent, -t, anybody: what start would warn of; for DUMP_RUN_CFG a line
@@ -4842,7 +3127,6 @@ static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
 static void chroot_test_config(apr_pool_t *p, server_rec *s)
 {
     apr_file_t *out = NULL;
-    int i;
 
     (void)apr_file_open_stdout(&out, p);
     if (gen.jail == NULL) {
@@ -4851,11 +3135,6 @@ static void chroot_test_config(apr_pool_t *p, server_rec *s)
         }
         return;
     }
-    for (i = 0; !gen.entered && i < gen.paths->nelts; i++) {
-        APR_ARRAY_IDX(gen.paths, i, chroot_path).fate = path_fate(
-            p, &APR_ARRAY_IDX(gen.paths, i, chroot_path), gen.jail);
-    }
-    find_all(p);
     if (out != NULL && ap_exists_config_define("DUMP_RUN_CFG")) {
         apr_file_printf(out, "ChrootFixRoot: %s\n",
                         gen.fix_root ? "On" : "Off");
@@ -4864,27 +3143,13 @@ static void chroot_test_config(apr_pool_t *p, server_rec *s)
         report(p, out);
     }
     else {
-        findings_warn(s);
+        (void)findings_log(s, FINDING_WARNING);
     }
 }
 
 /* ------------------------------------------------------------------------
  * Directives
  */
-
-/* Returns the error that the compiler has found. */
-static const char *chroot_cmd_error(cmd_parms *cmd, void *unused,
-                                    const char *args)
-{
-    return args;
-}
-
-/* Marks the section it stands in as compiled. */
-static const char *chroot_cmd_section(cmd_parms *cmd, void *unused)
-{
-    ap_set_module_config(cmd->context, &chroot_module, cmd->directive->data);
-    return NULL;
-}
 
 /* Everything was settled in pre_config; what is left is to report. */
 static const char *chroot_cmd_chrootdir(cmd_parms *cmd, void *unused,
@@ -4894,6 +3159,9 @@ static const char *chroot_cmd_chrootdir(cmd_parms *cmd, void *unused,
 
     if (err != NULL) {
         return err;
+    }
+    if (gen.error != NULL) {
+        return gen.error;
     }
     if (gen.jail == NULL || strcmp(arg, gen.jail) != 0) {
         return apr_psprintf(cmd->pool,
@@ -4918,41 +3186,6 @@ static const char *chroot_cmd_chrootfixroot(cmd_parms *cmd, void *unused,
                             cmd->cmd->name, arg);
     }
     return NULL;
-}
-
-/* Registers the hooks of requests that this configuration needs: httpd sorts
- * them behind pre_config once more, and forgets them with the configuration. */
-static void register_request_hooks(void)
-{
-    static const char *const alias[] = { "mod_alias.c", NULL };
-    static const char *const userdir[] = { "mod_userdir.c", NULL };
-    static const char *const mappers[] = { "mod_alias.c", "mod_userdir.c",
-                                           NULL };
-    static const char *const vhost_alias[] = { "mod_vhost_alias.c", NULL };
-    static const char *const core[] = { "core.c", NULL };
-    const char *current = apr_hook_debug_current;
-
-    apr_hook_debug_current = chroot_module.name;
-    if (gen.fix_root) {
-        ap_hook_translate_name(chroot_translate_alias, NULL, alias,
-                               APR_HOOK_MIDDLE);
-        if (ap_find_linked_module("mod_userdir.c") != NULL) {
-            ap_hook_translate_name(chroot_translate_userdir, alias, userdir,
-                                   APR_HOOK_MIDDLE);
-        }
-        ap_hook_translate_name(chroot_translate_outer, mappers, vhost_alias,
-                               APR_HOOK_MIDDLE);
-        ap_hook_translate_name(chroot_translate_inner, NULL, core,
-                               APR_HOOK_REALLY_LAST);
-        ap_hook_map_to_storage(chroot_map_to_storage, NULL, NULL,
-                               APR_HOOK_FIRST);
-        ap_hook_map_to_storage(chroot_map_outside, NULL, NULL,
-                               APR_HOOK_REALLY_LAST - 1);
-    }
-    if (gen.cgid_deaf) {
-        ap_hook_handler(chroot_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    }
-    apr_hook_debug_current = current;
 }
 
 static void chroot_register_hooks(apr_pool_t *p)
@@ -4987,10 +3220,6 @@ static const command_rec chroot_cmds[] = {
                   "DOCUMENT_ROOT, SERVER_ROOT or none"),
     AP_INIT_TAKE1("ChrootFixRoot", chroot_cmd_chrootfixroot, NULL, RSRC_CONF,
                   "On if the configuration's paths are those outside the jail"),
-    AP_INIT_RAW_ARGS(NODE_ERROR, chroot_cmd_error, NULL,
-                     RSRC_CONF | ACCESS_CONF | OR_ALL, "internal"),
-    AP_INIT_NO_ARGS(NODE_SECTION, chroot_cmd_section, NULL, ACCESS_CONF,
-                    "internal"),
     { 0 }
 };
 
