@@ -239,6 +239,13 @@ static int is_final_pass(void)
            || ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG;
 }
 
+/* Whether children of an earlier generation may be there: nothing that they do
+ * may end the parent. */
+static int is_restart(void)
+{
+    return ap_state_query(AP_SQ_CONFIG_GEN) > 1;
+}
+
 /* ------------------------------------------------------------------------
  * Paths
  */
@@ -601,9 +608,10 @@ typedef enum {
     FORM_PATH,    /* absolute, or it is none */
     FORM_ROOTED,  /* relative to ServerRoot, or absolute */
     FORM_TYPED,   /* the same behind txt:, rnd: or dbm: */
+    FORM_COMMAND, /* the same, up to a blank */
     FORM_SOCKET,  /* between unix: and a "|" */
-    FORM_VALUE,   /* behind "=" (cmd=, DBDParams) */
-    FORM_PHP,     /* a setting's name stands before; a list with ":" */
+    FORM_VALUE,   /* behind "=", up to a blank or a comma */
+    FORM_PHP,     /* a list, by ":" or ";", behind a setting's name */
     FORM_SECTION, /* absolute, maybe a pattern; before it, maybe, "~" */
     FORM_TARGET,  /* of a RewriteRule, unless it is a URL */
     FORM_TESTED   /* of a RewriteCond, if its pattern tests files */
@@ -658,7 +666,8 @@ static const chroot_directive directives[] = {
       "HeartbeatStorage",
       0, FORM_ROOTED, WRITES },
     /* mod_md_config.c, mod_fcgid, whose manager is jailed */
-    { "MDCACertificateFile FcgidWrapper", 0, FORM_ROOTED, 0 },
+    { "MDCACertificateFile", 0, FORM_ROOTED, 0 },
+    { "FcgidWrapper", 0, FORM_COMMAND, 0 },
     { "FcgidIPCDir MDStoreDir WSGISocketPrefix", 0, FORM_ROOTED, WRITES },
     /* providers of mod_socache; mod_dbd.c */
     { "SSLSessionCache SSLStaplingCache AuthnCacheSOCache CacheSocache", 0,
@@ -682,7 +691,7 @@ static const chroot_directive directives[] = {
     /* mod_security2; PHP's apache2handler SAPI */
     { "SecDataDir SecTmpDir SecUploadDir SecAuditLogStorageDir", 0, FORM_PATH,
       WRITES },
-    { "php_value php_admin_value", 1, FORM_PHP, 0 },
+    { "php_value php_admin_value", EACH, FORM_PHP, 0 },
     /* core.c, mod_authz_*.c, mod_access_compat.c, mod_setenvif.c */
     { "<Directory <DirectoryMatch", LAST, FORM_SECTION, 0 },
     { "<If <ElseIf SetEnvIfExpr SSLRequire", 0, FORM_NONE, TESTS },
@@ -790,6 +799,10 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
     static const char *const urls[] = { "R", "redirect", "PT", "passthrough",
                                         "P", "proxy",    NULL };
     const char *path = words[n], *c;
+    const char *end = row->form == FORM_SOCKET    ? "|"
+                      : row->form == FORM_VALUE   ? " ,"
+                      : row->form == FORM_COMMAND ? " "
+                                                  : "";
     size_t length, all;
 
     if (row->form == FORM_TYPED) {
@@ -800,13 +813,16 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
         }
         path = c != NULL ? c + 1 : path;
     }
-    else if (row->form == FORM_SOCKET || row->form == FORM_VALUE) {
-        c = row->form == FORM_VALUE ? "=" : "unix:";
-        path = strstr(path, c);
-        if (path == NULL) {
-            return NULL;
+    else if (row->form == FORM_SOCKET) {
+        c = strstr(path, "unix:");
+        path = c != NULL ? c + strlen("unix:") : "";
+    }
+    else if (row->form == FORM_VALUE) {
+        c = strchr(path, '=');
+        while (c != NULL && strncmp(c, "=/", 2) && strncmp(c, "=\"/", 3)) {
+            c = strchr(c + 1, '=');
         }
-        path += strlen(c);
+        path = c != NULL ? strchr(c, '/') : "";
     }
     else if (row->form == FORM_NONE
              || (row->form == FORM_PHP && !php_names_paths(words[0]))
@@ -815,15 +831,11 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
                  && (words[n + 1] == NULL || !is_file_test(words[n + 1])))) {
         return NULL;
     }
-    if (row->form == FORM_PHP) {
-        path += *path != '/' ? strcspn(path, ":;") : 0;
-        path += strspn(path, ":;");
-    }
-    all = strcspn(path, row->form == FORM_SECTION ? "" : "|, :;");
+    all = strcspn(path, end);
     length = all;
     if (row->does & (MAPS | DECIDES)) {
         length = strcspn(path, row->form == FORM_TARGET ? "$%" : "$%*");
-        length = length < all ? length : all;
+        length = length < all ? length : all; /* the rest is not literal */
     }
     while (length < all && length > 0 && path[length - 1] != '/') {
         length--;
@@ -979,8 +991,8 @@ static int test_is_inside(const char *name, size_t length)
                                          "%{SCRIPT_FILENAME}",
                                          "%{DOCUMENT_ROOT}",
                                          "%{CONTEXT_DOCUMENT_ROOT}",
-                                         "%{LA-U:",
-                                         "%{LA-F:",
+                                         "%{LA-U:REQUEST_FILENAME}",
+                                         "%{LA-F:REQUEST_FILENAME}",
                                          NULL };
     const char *up = strstr(name, "/..");
     int i;
@@ -1002,9 +1014,18 @@ static int test_is_inside(const char *name, size_t length)
 static void look_tests(apr_pool_t *p, const ap_directive_t *node, char **words)
 {
     static const char *const calls[] = { "file(", "filesize(", NULL };
+    static const char *const needs[][2] = { { "SCRIPT_USER", "/etc/passwd" },
+                                            { "SCRIPT_GROUP", "/etc/group" },
+                                            { "REMOTE_HOST",
+                                              "/etc/resolv.conf" } };
     const char *c, *name;
     size_t length, i;
 
+    for (i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
+        if (strcasestr(node->args, needs[i][0]) != NULL) {
+            need_add(node, needs[i][1], R_OK, FINDING_ERROR);
+        }
+    }
     if (node->args[strcspn(node->args, "-(")] == '\0') {
         return; /* as nearly all */
     }
@@ -1154,11 +1175,17 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
 {
     apr_array_header_t *list = apr_array_make(p, 8, sizeof(char *));
     const char *args = node->args, *tail = strrchr(args, '>'), *path, *rest;
-    char **words;
+    char **words, *copy;
     int i;
 
     if (node->directive[0] == '<' && tail != NULL) {
         args = apr_pstrmemdup(p, args, tail - args);
+    }
+    if (row->form == FORM_PHP) {
+        args = copy = apr_pstrdup(p, args);
+        while ((copy = strpbrk(copy, ":;\"'")) != NULL) {
+            *copy = ' ';
+        }
     }
     while (*args != '\0') {
         APR_ARRAY_PUSH(list, char *) = ap_getword_conf(p, &args);
@@ -2433,7 +2460,12 @@ static void paths_find(apr_pool_t *p)
         key = apr_pstrcat(p, path->node->directive, text, NULL);
         if (apr_hash_get(said, key, APR_HASH_KEY_STRING) == NULL) {
             apr_hash_set(said, key, APR_HASH_KEY_STRING, key);
-            finding_add(path->node, path->level, text);
+            finding_add(path->node,
+                        gen.fix_root && !path->is_need
+                                && path->fate == FATE_UNREADABLE
+                            ? FINDING_WARNING /* as without a jail */
+                            : path->level,
+                        text);
         }
     }
 }
@@ -2470,7 +2502,7 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
         return OK;
     }
     if (!may_confine(s) || gen.fd == -1
-        || (gen.fix_root && !link_make(ptemp, s))
+        || (gen.fix_root && !link_make(ptemp, s) && !is_restart())
         || probe_entry(ptemp, s) != PROBE_OK) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -2480,6 +2512,9 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (is_final_pass()) {
         find_all(ptemp);
         (void)findings_log(s, FINDING_WARNING);
+        if (findings_log(s, FINDING_ERROR) > 0 && !is_restart()) {
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
         gen.paths = NULL; /* ptemp goes */
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "mod_chroot " CHROOT_VERSION ": children are locked into "
@@ -2605,18 +2640,14 @@ static int chroot_drop_privileges_last(apr_pool_t *p, server_rec *s)
     return verify_root(s) && verify_user(s) ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
-/* What signal handlers, and relative paths of requests, read from globals
- * becomes an inner path; one outside stays: nobody needs it. */
-static void globals_strip(void)
+/* CoreDumpDirectory becomes an inner path; one outside stays: nobody needs
+ * it. ServerRoot stays, as what is relative to it is an outer path. */
+static void coredump_strip(void)
 {
     const char *inner = path_inside(ap_coredump_dir);
 
     if (inner != NULL) {
         memmove(ap_coredump_dir, inner, strlen(inner) + 1);
-    }
-    inner = path_inside(ap_server_root);
-    if (inner != NULL) {
-        ap_server_root = inner;
     }
 }
 
@@ -2646,7 +2677,7 @@ static void chroot_child_init(apr_pool_t *p, server_rec *s)
     fd_close(&gen.fd);
     allow_core(s);
     if (gen.fix_root) {
-        globals_strip();
+        coredump_strip();
     }
     ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, s, "locked into %s", gen.jail);
 }
