@@ -1135,7 +1135,13 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     if (error != NULL) {
         finding_add(node, FINDING_ERROR, error);
     }
-    note = path_note(node, words[n], path);
+    note = path_note(node,
+                     row->form == FORM_SOCKET || row->form == FORM_VALUE
+                             || row->form == FORM_TYPED
+                             || row->form == FORM_COMMAND
+                         ? path
+                         : words[n],
+                     path);
     note->rest = apr_pstrdup(gen.findings->pool, rest);
     note->level = error != NULL || row->form == FORM_SECTION ? FINDING_NOTE
                   : row->does & DECIDES                      ? FINDING_ERROR
@@ -1145,6 +1151,13 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
         && (apr_fnmatch_test(path) || n > 0
             || strcasecmp(node->directive, "<DirectoryMatch") == 0)) {
         note->fate = FATE_INSIDE; /* a pattern, for all that is known */
+    }
+    else if (gen.fix_root && path_inside(path) == NULL) {
+        /* one that the jail is in is about the jail as well */
+        note->fate = path_below(gen.jail, path) != NULL
+                             && (row->form == FORM_SECTION || *rest != '\0')
+                         ? FATE_INSIDE
+                         : FATE_OUTSIDE;
     }
 }
 
@@ -2270,10 +2283,7 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
         return path->fate;
     }
     if (gen.fix_root && !path->is_need) {
-        if (inner == NULL) {
-            return FATE_OUTSIDE;
-        }
-        name = inner;
+        name = inner; /* what is outside was known before */
     }
     if (stat(name, &st) == -1) {
         return errno == EACCES         ? FATE_UNREADABLE
@@ -3031,7 +3041,7 @@ static const char *column(apr_pool_t *p, const chroot_path *path, int n)
 {
     static const char *const fates[] = { "unknown",   "inside",
                                          "outside",   "missing",
-                                         "leads out", "not readable by User" };
+                                         "leads out", "not usable by User" };
     const char *name = path->node->directive, *inner = path_inside(path->path);
     const char *text = path->written;
 
@@ -3041,7 +3051,10 @@ static const char *column(apr_pool_t *p, const chroot_path *path, int n)
     case 1:
         break;
     case 2:
-        text = !gen.fix_root ? path->path : inner != NULL ? inner : "-";
+        text = !gen.fix_root                      ? path->path
+               : inner != NULL                    ? inner
+               : path_below(gen.jail, path->path) ? "/"
+                                                  : "-";
         if (text[0] == '/' && path->rest[0] != '\0') {
             text = ap_make_full_path(p, text, path->rest);
         }
@@ -3140,7 +3153,11 @@ static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
         return OK;
     }
     gen.zone = zone_for_children(pconf);
-    if (geteuid() != 0 || !may_confine(s) || jail_open(pconf, s) != 0) {
+    if (geteuid() != 0) {
+        paths_find(ptemp); /* what is known without looking */
+        return OK;
+    }
+    if (!may_confine(s) || jail_open(pconf, s) != 0) {
         return OK;
     }
     answer = probe_entry(ptemp, s);
