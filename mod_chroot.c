@@ -161,6 +161,7 @@ typedef struct {
     chroot_level level;  /* of the finding when children cannot use it */
     int is_need;         /* nobody named it: it must be inside by this name */
     int mode;            /* of access(2); 0: what its type suggests */
+    unsigned does;       /* of its row */
     chroot_fate fate;
 } chroot_path;
 
@@ -1091,8 +1092,9 @@ static const char *outside_error(apr_pool_t *p, const chroot_directive *row,
     }
     if (row->does & DECIDES) {
         return apr_psprintf(p,
-                            "decides by \"%s\", which is not in the jail; %s "
-                            "and write that path",
+                            "decides by \"%s\", which is not in the jail; "
+                            "%s, unless that has a URL, and write that "
+                            "path",
                             path, copy_cure(p, path));
     }
     return NULL;
@@ -1147,6 +1149,7 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
                   : row->does & DECIDES                      ? FINDING_ERROR
                                                              : FINDING_WARNING;
     note->mode = row->does & WRITES ? W_OK : 0;
+    note->does = row->does;
     if (row->form == FORM_SECTION
         && (apr_fnmatch_test(path) || n > 0
             || strcasecmp(node->directive, "<DirectoryMatch") == 0)) {
@@ -2403,6 +2406,32 @@ static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
     return answer;
 }
 
+/* The cure for a path of the configuration that is not in the jail. What is
+ * written to, or made by a server, is of no use as a copy; what decides about
+ * access may be a secret. */
+static const char *path_cure(apr_pool_t *p, const chroot_path *path)
+{
+    struct stat st;
+
+    if (path->mode == W_OK) {
+        return apr_psprintf(p, "name a directory there, owner %s",
+                            ap_unixd_config.user_name);
+    }
+    if (path_below(gen.jail, path->path) != NULL) {
+        return "name what is in it";
+    }
+    if ((path->does & BACKEND) && !(path->does & MAPS)
+        && stat(path->path, &st) == 0
+        && (S_ISSOCK(st.st_mode) || S_ISDIR(st.st_mode))) {
+        return "have its server make it there and write that path";
+    }
+    return apr_pstrcat(p, copy_cure(p, path->path),
+                       path->does & DECIDES ? ", unless that has a URL"
+                       : gen.fix_root       ? " and write that path"
+                                            : "",
+                       NULL);
+}
+
 /* What there is to say of a path that children cannot use, or NULL when it is
  * as without a jail. */
 static const char *path_finding(apr_pool_t *p, const chroot_path *path)
@@ -2438,15 +2467,10 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
                                   "the jail; write \"%s\", or set "
                                   "ChrootFixRoot On",
                                   path->written, inner)
-               : path->mode == W_OK
-                   ? apr_psprintf(p,
-                                  "names \"%s\", which is not in the jail; "
-                                  "name a directory there, owner %s",
-                                  path->written, ap_unixd_config.user_name)
                    : apr_psprintf(p,
                                   "names \"%s\", which is not in the jail; "
                                   "%s",
-                                  path->written, copy_cure(p, path->path));
+                                  path->written, path_cure(p, path));
     default:
         return NULL;
     }
@@ -2458,7 +2482,7 @@ static void paths_find(apr_pool_t *p)
     apr_hash_t *said = apr_hash_make(p);
     const chroot_path *path = (chroot_path *)gen.paths->elts;
     const char *text, *key;
-    int i;
+    int copied = 0, i;
 
     for (i = 0; i < gen.paths->nelts; i++, path++) {
         text = path->fate != FATE_UNKNOWN && path->level != FINDING_NOTE
@@ -2476,6 +2500,17 @@ static void paths_find(apr_pool_t *p)
                             ? FINDING_WARNING /* as without a jail */
                             : path->level,
                         text);
+            copied = copied || path->is_need;
+        }
+    }
+    path = (chroot_path *)gen.paths->elts;
+    for (i = 0; copied && i < gen.paths->nelts; i++, path++) {
+        text = path->does & MAPS ? path_inside(path->path) : NULL;
+        if (text != NULL && text[1] == '\0' && gen.fix_root) {
+            finding_add(path->node, FINDING_WARNING,
+                        "maps URLs to the whole jail, and what is copied there "
+                        "has one; take the directory above it for the jail");
+            break;
         }
     }
 }
