@@ -669,7 +669,9 @@ static const chroot_directive directives[] = {
     /* mod_md_config.c, mod_fcgid, whose manager is jailed */
     { "MDCACertificateFile", 0, FORM_ROOTED, 0 },
     { "FcgidWrapper", 0, FORM_COMMAND, 0 },
-    { "FcgidIPCDir MDStoreDir WSGISocketPrefix", 0, FORM_ROOTED, WRITES },
+    { "FcgidIPCDir", 0, FORM_ROOTED, WRITES },
+    { "MDStoreDir", 0, FORM_ROOTED, 0 },
+    { "WSGISocketPrefix", 0, FORM_ROOTED, BACKEND },
     /* providers of mod_socache; mod_dbd.c */
     { "SSLSessionCache SSLStaplingCache AuthnCacheSOCache CacheSocache", 0,
       FORM_TYPED, WRITES },
@@ -929,9 +931,7 @@ static void need_host(apr_pool_t *p, const ap_directive_t *node,
              R_OK, level);
 }
 
-/* What a directive needs whose words may be URLs of back ends: mod_proxy spools
- * large bodies to the first directory that it can write to
- * (apr_temp_dir_get). */
+/* What a directive needs whose words may be URLs of back ends. */
 static void look_backends(apr_pool_t *p, const ap_directive_t *node,
                           char **words)
 {
@@ -955,14 +955,17 @@ static void look_backends(apr_pool_t *p, const ap_directive_t *node,
 static void look_names(apr_pool_t *p, const ap_directive_t *node, char **words,
                        chroot_level level)
 {
-    int i;
+    int is_userdir = strcasecmp(node->directive, "UserDir") == 0, i;
 
+    if (is_userdir && words[0] != NULL
+        && (strcasecmp(words[0], "disabled") == 0
+            || strcasecmp(words[0], "enabled") == 0)) {
+        return; /* names of users, who need not be known */
+    }
     for (i = 0; words[i] != NULL; i++) {
         if (strcasecmp(words[i], "file-owner") == 0
-            || (strcasecmp(node->directive, "UserDir") == 0
-                && words[i][0] != '/' && strchr(words[i], ':') == NULL
-                && strcasecmp(words[i], "disabled") != 0
-                && strcasecmp(words[i], "enabled") != 0)) {
+            || (is_userdir && words[i][0] != '/'
+                && strchr(words[i], ':') == NULL)) {
             need_add(node, "/etc/passwd", R_OK, level);
         }
         else if (strcasecmp(words[i], "file-group") == 0) {
@@ -971,7 +974,9 @@ static void look_names(apr_pool_t *p, const ap_directive_t *node, char **words,
         else if (strcasecmp(words[i], "forward-dns") == 0
                  || strcasecmp(words[i], "host") == 0
                  || strcasecmp(words[i], "Remote_Host") == 0
-                 || (level == FINDING_WARNING && flag_value(words[i]) == 1)) {
+                 || (level == FINDING_WARNING
+                     && (flag_value(words[i]) == 1
+                         || strcasecmp(words[i], "double") == 0))) {
             need_add(node, "/etc/resolv.conf", R_OK, level);
         }
         else if (i > 0 && strcasecmp(words[0], "from") == 0
@@ -1189,6 +1194,7 @@ static void look_exposed(apr_pool_t *p, const ap_directive_t *node,
 static void node_look(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row)
 {
+    static const char *const proxied[] = { "P", "proxy", NULL };
     apr_array_header_t *list = apr_array_make(p, 8, sizeof(char *));
     const char *args = node->args, *tail = strrchr(args, '>'), *path, *rest;
     char **words, *copy;
@@ -1217,7 +1223,8 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
             }
         }
     }
-    if (row->does & BACKEND) {
+    if ((row->does & BACKEND)
+        && (row->form != FORM_TARGET || rule_has(words, proxied))) {
         look_backends(p, node, words);
     }
     if (row->does & NAMES) {
