@@ -611,7 +611,7 @@ typedef enum {
     FORM_TYPED,   /* the same behind txt:, rnd: or dbm: */
     FORM_COMMAND, /* the same, up to a blank */
     FORM_SOCKET,  /* between unix: and a "|" */
-    FORM_VALUE,   /* behind "=", up to a blank or a comma */
+    FORM_VALUE,   /* it all, or behind "=", up to a blank or a comma */
     FORM_PHP,     /* a list, by ":" or ";", behind a setting's name */
     FORM_SECTION, /* absolute, maybe a pattern; before it, maybe, "~" */
     FORM_TARGET,  /* of a RewriteRule, unless it is a URL */
@@ -825,7 +825,7 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
         while (c != NULL && strncmp(c, "=/", 2) && strncmp(c, "=\"/", 3)) {
             c = strchr(c + 1, '=');
         }
-        path = c != NULL ? strchr(c, '/') : "";
+        path = c != NULL ? strchr(c, '/') : *path == '/' ? path : "";
     }
     else if (row->form == FORM_NONE
              || (row->form == FORM_PHP && !php_names_paths(words[0]))
@@ -1076,6 +1076,27 @@ static void look_pipes(apr_pool_t *p, const ap_directive_t *node, char **words)
     }
 }
 
+/* Daemons of mod_wsgi: their chroot= wants outer names, and gets inner ones. */
+static void look_daemons(apr_pool_t *p, const ap_directive_t *node)
+{
+    int has_jail = strstr(node->args, "chroot=") != NULL;
+
+    if (gen.fix_root) {
+        finding_add(node, FINDING_WARNING,
+                    has_jail ? "has a chroot= of its own, and finds no script; "
+                               "use embedded mode"
+                             : "makes processes that are not jailed; use "
+                               "embedded mode");
+    }
+    else if (!has_jail) {
+        finding_add(node, FINDING_WARNING,
+                    apr_psprintf(p,
+                                 "makes processes that are not jailed; add "
+                                 "chroot=%s home=/",
+                                 gen.jail));
+    }
+}
+
 /* What is wrong, with FixRoot on, with a path that a directive names and that
  * is not below the jail; or NULL. */
 static const char *outside_error(apr_pool_t *p, const chroot_directive *row,
@@ -1103,6 +1124,16 @@ static const char *outside_error(apr_pool_t *p, const chroot_directive *row,
                             path, copy_cure(p, path));
     }
     return NULL;
+}
+
+/* Whether the socket of a database is followed by another host, to which libpq
+ * goes on: "host=/run/postgresql,127.0.0.1". */
+static int has_second_host(const char *word, const char *path)
+{
+    const char *next = strstr(word, path);
+
+    next = next != NULL ? next + strlen(path) : "";
+    return *next == ',' && next[1 + strcspn(next + 1, "=, ")] != '=';
 }
 
 /* Notes word number n of a directive, if it names a path. */
@@ -1150,9 +1181,14 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
                          : words[n],
                      path);
     note->rest = apr_pstrdup(gen.findings->pool, rest);
-    note->level = error != NULL || row->form == FORM_SECTION ? FINDING_NOTE
-                  : row->does & DECIDES                      ? FINDING_ERROR
-                                                             : FINDING_WARNING;
+    note->level = error != NULL
+                          || (row->form == FORM_SECTION
+                              && (gen.fix_root || path_inside(path) == NULL))
+                          || (row->form == FORM_VALUE
+                              && has_second_host(words[n], path))
+                      ? FINDING_NOTE
+                  : row->does & DECIDES ? FINDING_ERROR
+                                        : FINDING_WARNING;
     note->mode = row->does & WRITES ? W_OK : 0;
     note->does = row->does;
     if (row->form == FORM_SECTION
@@ -1254,6 +1290,9 @@ static void tree_look(apr_pool_t *p, apr_hash_t *rows,
             && strchr(node->args, '/') != NULL) {
             finding_add(node, FINDING_ERROR,
                         "names a path, and has to be a file's name");
+        }
+        if (strcasecmp(node->directive, "WSGIDaemonProcess") == 0) {
+            look_daemons(p, node);
         }
         if (node->first_child != NULL) {
             tree_look(p, rows, node->first_child);
