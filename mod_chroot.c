@@ -901,18 +901,36 @@ static void need_add(const ap_directive_t *node, const char *path, int mode,
     }
 }
 
-/* The cure for a path that children do not find: what to make, quoted for the
- * shell when it holds anything but letters, digits and "_./+-". */
+/* A path for the shell, quoted when it holds anything but letters, digits and
+ * "_./+-". */
+static const char *shell_word(apr_pool_t *p, const char *path)
+{
+    char *out = apr_palloc(p, 4 * strlen(path) + 3), *to = out;
+
+    if (path[strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                          "0123456789_./+-")]
+        == '\0') {
+        return path;
+    }
+    *to++ = '\'';
+    for (; *path != '\0'; path++) {
+        if (*path == '\'') {
+            memcpy(to, "'\\'", 3);
+            to += 3;
+        }
+        *to++ = *path;
+    }
+    *to++ = '\'';
+    *to = '\0';
+    return out;
+}
+
+/* The cure for a path that children do not find. */
 static const char *copy_cure(apr_pool_t *p, const char *path)
 {
-    const char *to = apr_pstrcat(p, gen.jail, path, NULL), *c;
-
-    for (c = to; apr_isalnum(*c) || (*c != '\0' && strchr("_./+-", *c)); c++) {
-        continue;
-    }
-    return *c == '\0'
-               ? apr_psprintf(p, "copy it to %s", to)
-               : apr_psprintf(p, "copy it to '%s'", ap_escape_logitem(p, to));
+    return apr_pstrcat(p, "copy it to ",
+                       shell_word(p, apr_pstrcat(p, gen.jail, path, NULL)),
+                       NULL);
 }
 
 /* A host, by its name unless it is an address, or a URL that has one. */
@@ -1452,10 +1470,12 @@ static int link_make(apr_pool_t *p, server_rec *s)
     ap_log_error(
         APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv == LINK_WRONG ? 0 : rv, s,
         "%s%s %s; ChrootFixRoot On needs there a link to the jail: "
-        "mkdir -p %s%s && ln -s %s %s%s",
+        "mkdir -p %s && ln -s %s %s",
         gen.jail, gen.jail,
         rv == LINK_WRONG ? "is something else; remove it" : "cannot be made",
-        gen.jail, dir[1] != '\0' ? dir : "", relative, gen.jail, gen.jail);
+        shell_word(p,
+                   apr_pstrcat(p, gen.jail, dir[1] != '\0' ? dir : "", NULL)),
+        relative, shell_word(p, apr_pstrcat(p, gen.jail, gen.jail, NULL)));
     return 0;
 }
 
