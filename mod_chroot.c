@@ -1415,16 +1415,31 @@ static const char *link_relative(apr_pool_t *p)
     return up;
 }
 
+/* Whether the link is there, for a process that is in the jail. */
+static int link_is_right(const char *relative)
+{
+    char target[PATH_MAX];
+    struct stat root, there;
+    ssize_t n = readlink(gen.jail, target, sizeof(target) - 1);
+
+    target[n > 0 ? n : 0] = '\0';
+    return (strcmp(target, LINK_ANCHOR "/..") == 0
+            || strcmp(target, relative) == 0)
+           && stat("/", &root) == 0 && stat(gen.jail, &there) == 0
+           && root.st_dev == there.st_dev && root.st_ino == there.st_ino;
+}
+
 /* Makes the link in the jail, with the directories above it, in a process that
  * is chrooted into it already and cannot be led anywhere else. Returns an
  * errno, LINK_WRONG, or 0 when the link is there. */
 static int link_make_inside(const char *relative)
 {
-    char part[PATH_MAX], target[PATH_MAX];
-    struct stat root, there;
+    char part[PATH_MAX];
     const char *end = gen.jail;
-    ssize_t n;
 
+    if (link_is_right(relative)) {
+        return 0;
+    }
     while ((end = strchr(end + 1, '/')) != NULL) {
         memcpy(part, gen.jail, end - gen.jail);
         part[end - gen.jail] = '\0';
@@ -1436,14 +1451,7 @@ static int link_make_inside(const char *relative)
         || (symlink(LINK_ANCHOR "/..", gen.jail) == -1 && errno != EEXIST)) {
         return errno;
     }
-    n = readlink(gen.jail, target, sizeof(target) - 1);
-    target[n > 0 ? n : 0] = '\0';
-    return (strcmp(target, LINK_ANCHOR "/..") == 0
-            || strcmp(target, relative) == 0)
-                   && stat("/", &root) == 0 && stat(gen.jail, &there) == 0
-                   && root.st_dev == there.st_dev && root.st_ino == there.st_ino
-               ? 0
-               : LINK_WRONG;
+    return link_is_right(relative) ? 0 : LINK_WRONG;
 }
 
 /* Parent, root, at start: sees to it that the link is there. Whether it is. */
