@@ -985,7 +985,7 @@ static void look_names(apr_pool_t *p, const ap_directive_t *node, char **words,
 /* Whether a tested name, whose end is a quote or a blank, is of a file that
  * children see: it begins with the jail or with a variable that names what is
  * served, and climbs nowhere. */
-static int test_is_inside(const char *name, size_t length)
+static int test_is_inside(apr_pool_t *p, const char *name, size_t length)
 {
     static const char *const known[] = { "%{REQUEST_FILENAME}",
                                          "%{SCRIPT_FILENAME}",
@@ -1005,8 +1005,13 @@ static int test_is_inside(const char *name, size_t length)
             return 1;
         }
     }
-    return length >= gen.length && strncmp(name, gen.jail, gen.length) == 0
-           && (length == gen.length || name[gen.length] == '/');
+    if (length < gen.length || strncmp(name, gen.jail, gen.length) != 0) {
+        /* above the jail there are directories on both sides */
+        return path_below(gen.jail, apr_pstrmemdup(p, name, length)) != NULL;
+    }
+    name += gen.length;
+    return length == gen.length || *name == '/'
+           || strncmp(name, "%{REQUEST_URI}", 14) == 0;
 }
 
 /* Looks in an expression for tests of files, ap_expr_eval.c, that children
@@ -1048,7 +1053,7 @@ static void look_tests(apr_pool_t *p, const ap_directive_t *node, char **words)
         }
         name += *name != '%';
         length = strcspn(name, "'\")");
-        if (length > 0 && !test_is_inside(name, length)) {
+        if (length > 0 && !test_is_inside(p, name, length)) {
             finding_add(node, gen.fix_root ? FINDING_ERROR : FINDING_NOTE,
                         apr_psprintf(p,
                                      "tests the file \"%.*s\", and children "
@@ -1109,7 +1114,7 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     if (path == NULL) {
         if (row->form == FORM_TESTED && gen.fix_root && words[n + 1] != NULL
             && is_file_test(words[n + 1]) && strcasecmp(words[n], "expr") != 0
-            && !test_is_inside(words[n], strlen(words[n]))) {
+            && !test_is_inside(p, words[n], strlen(words[n]))) {
             finding_add(node, FINDING_ERROR,
                         apr_psprintf(p,
                                      "tests the file \"%s\", which may be "
@@ -1128,8 +1133,9 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
                      apr_pstrdup(apr_hash_pool_get(gen.targets), top),
                      APR_HASH_KEY_STRING, gen.targets);
     }
-    if (gen.fix_root && path_inside(path) == NULL
-        && row->form != FORM_SECTION) {
+    if (gen.fix_root && path_inside(path) == NULL && row->form != FORM_SECTION
+        && (row->form != FORM_TESTED
+            || !test_is_inside(p, words[n], strlen(words[n])))) {
         error = outside_error(p, row, path);
     }
     if (error != NULL) {
@@ -1137,9 +1143,11 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     }
     note = path_note(node, words[n], path);
     note->rest = apr_pstrdup(gen.findings->pool, rest);
-    note->level = error != NULL || row->form == FORM_SECTION ? FINDING_NOTE
-                  : row->does & DECIDES                      ? FINDING_ERROR
-                                                             : FINDING_WARNING;
+    note->level = error != NULL || row->form == FORM_SECTION
+                          || row->form == FORM_TESTED
+                      ? FINDING_NOTE
+                  : row->does & DECIDES ? FINDING_ERROR
+                                        : FINDING_WARNING;
     note->mode = row->does & WRITES ? W_OK : 0;
     if (row->form == FORM_SECTION
         && (apr_fnmatch_test(path) || n > 0
@@ -1148,24 +1156,30 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
+/* Whether a link stands in the jail at the jail's own path. */
+static int jail_has_link(apr_pool_t *p)
+{
+    struct stat st;
+
+    return lstat(apr_pstrcat(p, gen.jail, gen.jail, NULL), &st) == 0
+           && S_ISLNK(st.st_mode);
+}
+
 /* With FixRoot off, paths are inner ones. The self-link would make the whole
  * jail reachable by URL below a directory that URLs are mapped to and that it
  * stands in. */
 static void look_exposed(apr_pool_t *p, const ap_directive_t *node,
                          const char *path)
 {
-    const char *link = apr_pstrcat(p, gen.jail, gen.jail, NULL);
-    struct stat st;
-
     if (!gen.fix_root && gen.jail[1] != '\0' && path_below(gen.jail, path)
-        && lstat(link, &st) == 0 && S_ISLNK(st.st_mode)) {
+        && jail_has_link(p)) {
         finding_add(
             node, FINDING_ERROR,
             apr_psprintf(p,
-                         "maps URLs to \"%s\", where the link %s, which "
-                         "leads to the jail itself, would have one; "
+                         "maps URLs to \"%s\", where the link %s%s, "
+                         "which leads to the jail itself, would have one; "
                          "remove it, or set ChrootFixRoot On",
-                         path, link));
+                         path, gen.jail, gen.jail));
     }
 }
 
@@ -1298,7 +1312,7 @@ static void look_cgid(apr_pool_t *p)
     }
     path = path_parent(p, path);
     inner = apr_pstrcat(p, gen.jail, path, NULL);
-    if ((gen.fix_root && path_inside(path) != NULL)
+    if ((path_inside(path) != NULL && (gen.fix_root || jail_has_link(p)))
         || (stat(path, &a) == 0 && lstat(inner, &b) == 0 && a.st_dev == b.st_dev
             && a.st_ino == b.st_ino)) {
         return;
@@ -2501,9 +2515,8 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (gen.jail == NULL) {
         return OK;
     }
-    if (!may_confine(s) || gen.fd == -1
-        || (gen.fix_root && !link_make(ptemp, s) && !is_restart())
-        || probe_entry(ptemp, s) != PROBE_OK) {
+    if (!may_confine(s) || gen.fd == -1 || probe_entry(ptemp, s) != PROBE_OK
+        || (gen.fix_root && !link_make(ptemp, s) && !is_restart())) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     for (each = s; gen.fix_root && each != NULL; each = each->next) {
