@@ -46,6 +46,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -3319,9 +3320,24 @@ static int verify_capabilities(server_rec *s, const char *tid)
     return 1;
 }
 
-/* Whether a descriptor, an entry of the directory dir, is no directory outside:
- * fchdir(2) and openat(2) would leave through it. The two that this is found
- * out with are closed when it was. */
+/* Whether a descriptor of this process, or of a thread with a table of its own,
+ * is a terminal; one that was hung up still is. Linux, admin-guide/devices.txt.
+ */
+static int is_terminal(int fd, const struct stat *st)
+{
+    int kind = 0;
+
+#ifdef __linux__
+    kind = (int)major(st->st_rdev);
+#endif
+    return S_ISCHR(st->st_mode)
+           && (kind == 4 || kind == 5 || (kind >= 136 && kind <= 143)
+               || isatty(fd));
+}
+
+/* Whether a descriptor, an entry of the directory dir, is no terminal, and no
+ * directory outside: fchdir(2) and openat(2) would leave through it. The two
+ * that this is found out with are closed when it was. */
 static int verify_descriptor(server_rec *s, int dir, const char *fd)
 {
     long number = strtol(fd, NULL, 10);
@@ -3330,6 +3346,9 @@ static int verify_descriptor(server_rec *s, int dir, const char *fd)
 
     if (fstatat(dir, fd, &st, 0) == -1) {
         return verify_failed(s, "descriptor", fd);
+    }
+    if (is_terminal((int)number, &st)) {
+        return verify_broken(s, "descriptor", fd, "is a terminal in");
     }
     if (!S_ISDIR(st.st_mode)
         || ((number == dir || number == gen.tasks)
@@ -3431,7 +3450,6 @@ static long descriptors_max(void)
     long max;
 
     n = gen.status != -1 ? pread(gen.status, text, sizeof(text) - 1, 0) : -1;
-    fd_close(&gen.status);
     if (n > 0) {
         text[n] = '\0';
         size = strstr(text, "\nFDSize:");
@@ -3461,6 +3479,7 @@ static int verify(server_rec *s)
     }
     ok = verify_capabilities(s, "0");
     max = descriptors_max();
+    fd_close(&gen.status);
     for (fd = 0; ok && fd < max; fd++) {
         if (fcntl((int)fd, F_GETFD) == -1 && errno == EBADF) {
             continue;
@@ -3476,6 +3495,9 @@ static int verify(server_rec *s)
         else if (!inside) {
             ok = verify_broken(s, "descriptor", number,
                                "is a directory outside of");
+        }
+        else if (is_terminal((int)fd, &st)) {
+            ok = verify_broken(s, "descriptor", number, "is a terminal in");
         }
     }
     return ok;
@@ -4258,6 +4280,29 @@ static int servers_order(apr_pool_t *p, apr_pool_t *ptemp, server_rec *servers)
     return 1;
 }
 
+/* Warns of a log that is a terminal: children write it to nowhere. Standard
+ * input, output and error are not expected to be one. */
+static void terminals_warn(server_rec *s)
+{
+    struct stat st;
+    long max;
+    int fd;
+
+    gen.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    max = descriptors_max();
+    fd_close(&gen.status);
+    for (fd = 3; fd < max; fd++) {
+        if (fstat(fd, &st) == 0 && is_terminal(fd, &st)) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                         "descriptor %d, a log perhaps, is a terminal, and "
+                         "children lose what they write to it; log to a file, "
+                         "or to \"|/bin/cat\"",
+                         fd);
+            return;
+        }
+    }
+}
+
 /* Parent, root, one thread; everybody else is configured. */
 static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                               apr_pool_t *ptemp, server_rec *s)
@@ -4274,6 +4319,7 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (is_final_pass()) {
         find_all(ptemp);
         findings_warn(s);
+        terminals_warn(s);
         gen.paths = NULL; /* ptemp goes */
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "mod_chroot " CHROOT_VERSION ": children are locked into "
@@ -4342,6 +4388,70 @@ static apr_status_t child_lost(void *s)
     return APR_SUCCESS;
 }
 
+/* Gives up the terminal that a descriptor is for, if it is the controlling one
+ * of this process, which stays in its session and process group: Ctrl-C, and
+ * what prefork's parent sends to its group, must reach it; so no setsid(2). The
+ * leader of a session (-X in a container) sends itself a SIGHUP by that.
+ * Returns an errno, or 0. */
+static int terminal_leave(int fd)
+{
+    int rv = 0;
+#ifdef TIOCNOTTY
+    int leads = getsid(0) == getpid();
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, old;
+
+    if (leads && sigaction(SIGHUP, &ignore, &old) == -1) {
+        return errno;
+    }
+    rv = ioctl(fd, TIOCNOTTY) == -1 ? errno : 0;
+    if (leads && sigaction(SIGHUP, &old, NULL) == -1) {
+        return errno;
+    }
+#endif
+    return rv;
+}
+
+/* Takes this process, still root and outside, off all terminals: what runs in
+ * the jail would type into root's shell by TIOCSTI, ioctl_tty(2). Descriptors
+ * become /dev/null. Whether none is left. */
+static int terminals_leave(server_rec *s)
+{
+    static const char *const tty = "/dev/tty";
+    long max = descriptors_max();
+    int null = -1, rv = 0, fd;
+    struct stat st;
+
+    for (fd = 0; fd < max && rv == 0; fd++) {
+        if (fstat(fd, &st) == -1 || !is_terminal(fd, &st)) {
+            continue;
+        }
+        rv = terminal_leave(fd); /* where there is no /dev/tty */
+        rv = rv == ENOTTY || rv == EIO || rv == EBADF ? 0 : rv;
+        if (null == -1) {
+            null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        }
+        if (rv == 0 && (null == -1 || dup2(null, fd) == -1)) {
+            rv = errno;
+        }
+    }
+    fd_close(&null);
+    fd = rv == 0 ? open(tty, O_RDWR | O_NOCTTY | O_CLOEXEC) : -1;
+    if (fd != -1) {
+        rv = terminal_leave(fd);
+        close(fd);
+    }
+    else if (rv == 0 && errno != ENXIO && errno != ENOENT && errno != ENODEV
+             && errno != EACCES && errno != EPERM) {
+        rv = errno; /* those say that there is none, or none for root */
+    }
+    if (rv != 0) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "leave the terminal before entering the jail %s",
+                     gen.jail);
+    }
+    return rv == 0;
+}
+
 /* Each forked process, root, one thread, before mod_unixd. All MPMs set
  * STARTING in a child for such hooks; the parent is RUNNING when it respawns
  * a daemon. Daemons, and whatever else is not known, are left to mod_unixd,
@@ -4362,20 +4472,25 @@ static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
     tzset();
     (void)ap_mpm_query(AP_MPMQ_MPM_STATE, &state);
     gen.is_child = gen.probing || (gen.configured && state == AP_MPMQ_STARTING);
-    if (!gen.is_child) {
-        return OK;
+    if (gen.is_child) {
+        apr_pool_pre_cleanup_register(p, s, child_lost);
     }
-    apr_pool_pre_cleanup_register(p, s, child_lost);
-    if (gen.late) {
+    if (gen.door != gen.jail) { /* there is a /proc */
+        gen.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    }
+    if (!terminals_leave(s)) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (gen.late || !gen.is_child) {
+        fd_close(&gen.status);
+    }
+    if (gen.is_child && gen.late) {
         ap_unixd_config.chroot_dir = NULL;
         /* mod_unixd would let User's other processes, those in the jail, trace
          * this one while it is User and still outside: prctl(2) */
         gen.dumps_core = ap_coredumpdir_configured;
         ap_coredumpdir_configured = 0;
         jailer_start(s);
-    }
-    else if (gen.door != gen.jail) { /* there is a /proc */
-        gen.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     }
     return OK;
 }
