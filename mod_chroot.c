@@ -253,18 +253,6 @@ static void fd_close(int *fd)
     }
 }
 
-/* Waits for the end of a process; its status goes to *status. Returns an errno,
- * or 0. */
-static int process_wait(pid_t pid, int flags, int *status)
-{
-    while (waitpid(pid, status, flags) == -1) {
-        if (errno != EINTR) {
-            return errno;
-        }
-    }
-    return 0;
-}
-
 /* Whether this is not the first of the two passes of a start. */
 static int is_final_pass(void)
 {
@@ -3085,17 +3073,23 @@ static int dir_is_inside(int fd, const char *name)
 }
 
 /* This process must not serve: it waits and goes, without running anybody's
- * exit handlers. CHILDSICK makes the parent try again; CHILDFATAL would end
- * the server, and orphan prefork's other children. */
+ * exit handlers, and the parent tries again. CHILDSICK would make event and
+ * worker end the server when no child is left (AH02324), which User could bring
+ * about from the jail; CHILDFATAL ends it, and orphans prefork's other children.
+ */
 static void child_fails(void)
 {
-    if (!gen.probing) {
-        apr_sleep(SICK_PAUSE);
+    if (gen.probing) {
+        _exit(PROBE_FAILED);
     }
-    _exit(APEXIT_CHILDSICK);
+    apr_sleep(SICK_PAUSE);
+    _exit(EXIT_FAILURE);
 }
 
 #if CHROOT_LATE
+/* Milliseconds: how long a child waits for an answer */
+#define JAILER_DEADLINE 10000
+
 /* The jailer's ends of the two pipes, the child it is for, and its stack */
 static int jailer_ask, jailer_answer;
 static pid_t jailer_child;
@@ -3183,17 +3177,33 @@ static void jailer_start(server_rec *s)
     close(jailer_answer);
 }
 
+/* Waits for the end of a process; its status goes to *status. Returns an errno,
+ * or 0. */
+static int process_wait(pid_t pid, int flags, int *status)
+{
+    while (waitpid(pid, status, flags) == -1) {
+        if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
 /* Has the jailer close the jail around this child, all its threads included,
  * and waits until it is gone. Whether it says that it has done so. */
 static int jailer_act(server_rec *s)
 {
     chroot_answer answer = { NULL, 0 };
+    struct pollfd answered = { gen.answer, POLLIN, 0 };
     int rv = 0, status = 0, waited;
     ssize_t n = -1;
 
     if (write(gen.ask, "", 1) == 1) {
         do {
-            n = read(gen.answer, &answer, sizeof(answer));
+            n = poll(&answered, 1, JAILER_DEADLINE);
+            n = n == 1   ? read(gen.answer, &answer, sizeof(answer))
+                : n == 0 ? (errno = ETIMEDOUT, -1)
+                         : -1;
         } while (n == -1 && errno == EINTR);
     }
     if (n == -1) {
@@ -3201,6 +3211,11 @@ static int jailer_act(server_rec *s)
     }
     close(gen.ask);
     close(gen.answer);
+    if (rv == ETIMEDOUT) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "no answer from the jailer for %s", gen.jail);
+        return 0;
+    }
     waited = process_wait(gen.jailer, __WCLONE, &status);
     if (waited != 0) {
         ap_log_error(APLOG_MARK, APLOG_ALERT, waited, s,
@@ -3572,56 +3587,81 @@ static int device_is_harmless(dev_t device)
 #endif
 }
 
-/* The top levels of the jail: device nodes, set-user-id files and a mounted
- * /proc are ways out of it. A directory is looked at before those in it; left
- * counts the entries still to look at. */
+/* Something in the jail, whose names others may have chosen. */
+static void find_inside(apr_pool_t *p, const char *dir, const char *name,
+                        const struct stat *st, const char *text)
+{
+    find_file(p,
+              ap_escape_logitem(p, apr_pstrcat(p, gen.jail, dir, "/", name,
+                                               NULL)),
+              st, text);
+}
+
+/* One entry of a directory in the jail: device nodes, set-user-id files and a
+ * mounted /proc are ways out of it. Whether it is a directory to look into. */
+static int inspect_entry(apr_pool_t *p, int fd, const char *dir,
+                         const char *name)
+{
+    struct stat st, self;
+
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0
+        || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+        return 0;
+    }
+    if (S_ISBLK(st.st_mode)
+        || (S_ISCHR(st.st_mode) && !device_is_harmless(st.st_rdev))) {
+        find_inside(p, dir, name, &st, "is a device node in the jail");
+    }
+    else if (S_ISREG(st.st_mode) && (st.st_mode & (S_ISUID | S_ISGID))) {
+        find_inside(p, dir, name, &st,
+                    "is set-user-id or set-group-id in the jail");
+    }
+    else if (S_ISDIR(st.st_mode) && st.st_dev != gen.dev
+             && fstatat(fd, apr_pstrcat(p, name, "/self/root", NULL), &self,
+                        AT_SYMLINK_NOFOLLOW)
+                    == 0) {
+        find_inside(p, dir, name, &st,
+                    "is a mounted proc file system in the jail: it shows "
+                    "other processes, and leads to their directories");
+        return 0;
+    }
+    return S_ISDIR(st.st_mode);
+}
+
+/* The top levels of the jail, as User from inside: root opens nothing in it. A
+ * directory, "" at first, is looked at before those in it; left counts the
+ * entries still to look at. */
 static void inspect_inside(apr_pool_t *p, const char *path, int depth,
                            int *left)
 {
     apr_array_header_t *below = apr_array_make(p, 16, sizeof(const char *));
-    DIR *dir = opendir(path);
+    int fd = open(*path != '\0' ? path : "/",
+                  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
     const struct dirent *entry = NULL;
-    struct stat st, self;
-    const char *name;
     int i;
 
     for (i = 0; dir != NULL && (entry = readdir(dir)) != NULL; i++) {
         if (i == INSPECT_DIRECTORY || (*left)-- <= 0) {
             find(NULL, 0,
                  apr_psprintf(p,
-                              "%s has many entries, not all of them were "
+                              "%s%s has many entries, not all of them were "
                               "looked at",
-                              path));
+                              gen.jail, ap_escape_logitem(p, path)));
             break;
         }
-        name = apr_pstrcat(p, path, "/", entry->d_name, NULL);
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0
-            || lstat(name, &st) == -1) {
-            continue;
-        }
-        if (S_ISBLK(st.st_mode)
-            || (S_ISCHR(st.st_mode) && !device_is_harmless(st.st_rdev))) {
-            find_file(p, name, &st, "is a device node in the jail");
-        }
-        else if (S_ISREG(st.st_mode) && (st.st_mode & (S_ISUID | S_ISGID))) {
-            find_file(p, name, &st,
-                      "is set-user-id or set-group-id in the jail");
-        }
-        else if (S_ISDIR(st.st_mode) && st.st_dev != gen.dev
-                 && lstat(apr_pstrcat(p, name, "/self/root", NULL), &self)
-                        == 0) {
-            find_file(p, name, &st,
-                      "is a mounted proc file system in the jail: it shows "
-                      "other processes, and leads to their directories");
-        }
-        else if (S_ISDIR(st.st_mode) && depth > 1) {
-            APR_ARRAY_PUSH(below, const char *) = name;
+        if (inspect_entry(p, fd, path, entry->d_name) && depth > 1) {
+            APR_ARRAY_PUSH(below, const char *) = apr_pstrcat(
+                p, path, "/", entry->d_name, NULL);
         }
     }
     if (dir != NULL) {
         (void)closedir(dir);
     }
-    for (i = 0; i<below->nelts && * left> 0; i++) {
+    else {
+        fd_close(&fd);
+    }
+    for (i = 0; i < below->nelts && *left > 0; i++) {
         inspect_inside(p, APR_ARRAY_IDX(below, i, const char *), depth - 1,
                        left);
     }
@@ -3630,6 +3670,14 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
 /* ------------------------------------------------------------------------
  * The life of a generation
  */
+
+/* How often a probe is tried that somebody ends, and milliseconds: how long each
+ * may take */
+#define PROBE_TRIES    3
+#define PROBE_DEADLINE 5000
+
+/* Bytes: for what a probe finds in the jail */
+#define FOUND_SIZE (64 * 1024)
 
 /* Opens the jail, once: what children enter is what was checked. Returns an
  * errno that was logged, or 0. */
@@ -3848,37 +3896,6 @@ static int may_search(int jail)
     return faccessat(jail, ".", X_OK, AT_EACCESS) == 0;
 }
 
-/* The same, found out by a child that becomes User as mod_unixd would make it.
- * Returns an errno, or 0. */
-static int search_as_user(void)
-{
-    const char *user = ap_unixd_config.user_name;
-    int status = 0, rv;
-    int fd = open(gen.jail, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    pid_t pid = fd != -1 ? fork() : -1;
-
-    if (pid == 0) {
-        if (setgid(ap_unixd_config.group_id) == -1
-            || (user[0] != '#'
-                && initgroups(user, ap_unixd_config.group_id) == -1)
-            || setuid(ap_unixd_config.user_id) == -1 || !may_search(fd)) {
-            _exit(errno);
-        }
-        _exit(0);
-    }
-    if (fd == -1 || pid == -1) {
-        status = errno;
-        fd_close(&fd);
-        return status;
-    }
-    fd_close(&fd);
-    rv = process_wait(pid, 0, &status);
-    if (rv != 0) {
-        return rv;
-    }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
-}
-
 /* Parent, root, one thread; before any other module forks a daemon. Standard
  * error is still the terminal at the first of the two passes of a start. */
 static int chroot_open_logs(apr_pool_t *pconf, apr_pool_t *plog,
@@ -3947,105 +3964,208 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path,
     return access(name, mode) == 0 ? FATE_INSIDE : FATE_UNREADABLE;
 }
 
-/* Looks at all paths and hands what has become of them to the parent. */
-static void look(apr_pool_t *p, chroot_fate *fates)
-{
-    int i;
+/* What a probe sees as User from inside, for its parent: findings, a letter
+ * and a text each, up to an empty one; and the fates of all paths. */
+typedef struct {
+    char found[FOUND_SIZE];
+    chroot_fate fates[];
+} chroot_seen;
 
-    for (i = 0; fates != NULL && i < gen.paths->nelts; i++) {
-        fates[i] = path_fate(p, &APR_ARRAY_IDX(gen.paths, i, chroot_path), "");
+static size_t seen_size(void)
+{
+    return sizeof(chroot_seen) + gen.paths->nelts * sizeof(chroot_fate);
+}
+
+/* Looks at all paths, and into the jail. */
+static void look(apr_pool_t *p, chroot_seen *seen)
+{
+    int left = INSPECT_ENTRIES, i;
+    const chroot_finding *finding;
+    size_t at = 0, size;
+
+    if (seen == NULL) {
+        return;
+    }
+    for (i = 0; i < gen.paths->nelts; i++) {
+        seen->fates[i] = path_fate(
+            p, &APR_ARRAY_IDX(gen.paths, i, chroot_path), "");
+    }
+    i = gen.findings->nelts;
+    if (gen.jail[1] != '\0') {
+        inspect_inside(p, "", INSPECT_DEPTH, &left);
+    }
+    for (; i < gen.findings->nelts; i++) {
+        finding = &APR_ARRAY_IDX(gen.findings, i, chroot_finding);
+        size = strlen(finding->text) + 2;
+        if (size < FOUND_SIZE - at) {
+            seen->found[at] = finding->bites ? 'w' : 'n';
+            memcpy(seen->found + at + 1, finding->text, size - 1);
+            at += size;
+        }
     }
 }
 
-/* A forked child does what an MPM child will do, the hooks of all modules
- * included, and serves nobody. What it sees of the configuration's paths goes
- * to fates, which is shared with the parent. */
-static chroot_probe probe(apr_pool_t *p, server_rec *s, chroot_fate *fates)
-{
-    int status = 0, rv;
-    pid_t pid = fork();
+/* What a probe does, as a process of its own, and answers. */
+typedef chroot_probe (*chroot_act)(apr_pool_t *p, server_rec *s,
+                                   chroot_seen *seen);
 
-    if (pid == 0) {
-        gen.probing = gen.configured = 1;
-        if (ap_run_drop_privileges(p, s) != OK) {
-            _exit(PROBE_FAILED);
-        }
-        if (gen.late && !may_search(gen.fd) && errno == EACCES) {
-            _exit(PROBE_NO_SEARCH);
-        }
-        if (!enter(s)) {
-            _exit(PROBE_FAILED);
-        }
-        look(p, fates);
-        _exit(PROBE_OK);
+/* Does what an MPM child will do, the hooks of all modules included, and serves
+ * nobody. */
+static chroot_probe act_enter(apr_pool_t *p, server_rec *s, chroot_seen *seen)
+{
+    gen.probing = gen.configured = 1;
+    if (ap_run_drop_privileges(p, s) != OK) {
+        return PROBE_FAILED;
     }
-    rv = pid == -1 ? errno : process_wait(pid, 0, &status);
-    if (rv != 0) {
+    if (gen.late && !may_search(gen.fd) && errno == EACCES) {
+        return PROBE_NO_SEARCH;
+    }
+    if (!enter(s)) {
+        return PROBE_FAILED;
+    }
+    look(p, seen);
+    return PROBE_OK;
+}
+
+/* Becomes User as mod_unixd would, and tries to search the jail. */
+static chroot_probe act_search(apr_pool_t *p, server_rec *s, chroot_seen *seen)
+{
+    const char *user = ap_unixd_config.user_name;
+
+    if (setgid(ap_unixd_config.group_id) == -1
+        || (user[0] != '#'
+            && initgroups(user, ap_unixd_config.group_id) == -1)
+        || setuid(ap_unixd_config.user_id) == -1 || !may_search(gen.fd)) {
+        return errno == EACCES ? PROBE_NO_SEARCH : PROBE_OK;
+    }
+    return PROBE_OK;
+}
+
+/* Waits for the end of a probe, and ends it at its deadline: it is User for a
+ * moment, and User's processes in the jail may stop it. Returns an errno, or
+ * 0. */
+static int probe_wait(pid_t pid, int *status)
+{
+    pid_t ended;
+    int ms;
+
+    for (ms = 0; ms < 2 * PROBE_DEADLINE; ms++) {
+        ended = waitpid(pid, status, WNOHANG);
+        if (ended == pid) {
+            return ms > PROBE_DEADLINE ? ETIMEDOUT : 0;
+        }
+        if (ended == -1 && errno != EINTR) {
+            return errno;
+        }
+        if (ms == PROBE_DEADLINE && kill(pid, SIGKILL) == -1) {
+            return errno;
+        }
+        apr_sleep(1000);
+    }
+    return ETIMEDOUT; /* not even SIGKILL ends it */
+}
+
+/* Forks a probe and returns its answer; again, a few times, when somebody has
+ * ended it before it could. */
+static chroot_probe probe(apr_pool_t *p, server_rec *s, chroot_act act,
+                          chroot_seen *seen)
+{
+    int status, rv, i;
+    pid_t pid;
+
+    for (i = 0; i < PROBE_TRIES; i++) {
+        status = 0;
+        pid = fork();
+        if (pid == 0) {
+            _exit(act(p, s, seen));
+        }
+        rv = pid == -1 ? errno : probe_wait(pid, &status);
+        if (rv == 0 && WIFEXITED(status)) {
+            return WEXITSTATUS(status);
+        }
+        if (rv == 0) {
+            ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                         "a probe of the jail %s ended with signal %d",
+                         gen.jail, WTERMSIG(status));
+            continue;
+        }
         ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
                      "fork of, or wait for, a probe of the jail %s", gen.jail);
-        return PROBE_FAILED;
+        if (rv != ETIMEDOUT) {
+            break;
+        }
     }
-    if (!WIFEXITED(status)) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
-                     "a probe of the jail %s ended with signal %d", gen.jail,
-                     WTERMSIG(status));
-        return PROBE_FAILED;
-    }
-    return WEXITSTATUS(status);
+    return PROBE_FAILED;
 }
 
-/* Memory for the fates of all paths that is shared with a probe, or NULL. */
-static chroot_fate *fates_map(server_rec *s)
+/* Memory for what is seen that is shared with a probe, or NULL. */
+static chroot_seen *seen_map(server_rec *s)
 {
-    chroot_fate *fates;
+    chroot_seen *seen;
     int rv;
 
-    if (gen.paths == NULL || gen.paths->nelts == 0) {
+    if (gen.paths == NULL) {
         return NULL;
     }
-    fates = mmap(NULL, gen.paths->nelts * sizeof(*fates),
-                 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (fates == MAP_FAILED) {
+    seen = mmap(NULL, seen_size(), PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (seen == MAP_FAILED) {
         rv = errno;
         ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
-                     "the paths of the configuration are not looked at");
+                     "the paths of the configuration, and what is in the "
+                     "jail, are not looked at");
         return NULL;
     }
-    return fates;
+    return seen;
 }
 
 /* Takes over what a probe has seen, if it came that far. */
-static void fates_unmap(chroot_fate *fates, chroot_probe answer)
+static void seen_unmap(chroot_seen *seen, chroot_probe answer)
 {
+    const char *text;
     int i;
 
-    if (fates == NULL) {
+    if (seen == NULL) {
         return;
     }
     for (i = 0; answer == PROBE_OK && i < gen.paths->nelts; i++) {
-        APR_ARRAY_IDX(gen.paths, i, chroot_path).fate = fates[i];
+        APR_ARRAY_IDX(gen.paths, i, chroot_path).fate = seen->fates[i];
     }
-    (void)munmap(fates, gen.paths->nelts * sizeof(*fates));
+    for (text = seen->found; answer == PROBE_OK && *text != '\0';
+         text += strlen(text) + 1) {
+        find(NULL, *text == 'w', text + 1);
+    }
+    (void)munmap(seen, seen_size());
+}
+
+/* Whether a server is up that must not end. */
+static int is_restart(void)
+{
+    return ap_state_query(AP_SQ_CONFIG_GEN) > 1;
 }
 
 /* Decides once per generation how its children enter the jail, late where
  * that is possible. Says why when they cannot. */
 static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
 {
-    chroot_fate *fates = fates_map(s);
+    chroot_seen *seen = seen_map(s);
     chroot_probe answer;
 
     /* threads are verified, and the door found, through /proc */
     gen.late = CHROOT_LATE && gen.door != gen.jail;
-    answer = gen.late ? probe(p, s, fates) : PROBE_NO_JAILER;
+    answer = gen.late ? probe(p, s, act_enter, seen) : PROBE_NO_JAILER;
     if (answer == PROBE_NO_JAILER) {
         gen.late = 0;
-        answer = search_as_user() == EACCES ? PROBE_NO_SEARCH
-                                            : probe(p, s, fates);
+        answer = probe(p, s, act_search, seen);
+        if (answer == PROBE_OK) {
+            answer = probe(p, s, act_enter, seen);
+        }
     }
-    fates_unmap(fates, answer);
+    seen_unmap(seen, answer);
     if (answer == PROBE_NO_SEARCH) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, EACCES, s,
+        ap_log_error(APLOG_MARK,
+                     is_restart() ? APLOG_ALERT : APLOG_ALERT | APLOG_STARTUP,
+                     EACCES, s,
                      "ChrootDir \"%s\" on line %d of %s: User %s cannot "
                      "search it%s",
                      gen.jail, gen.node->line_num, gen.node->filename,
@@ -4065,6 +4185,40 @@ static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
                      gen.jail);
     }
     return answer;
+}
+
+/* Whether the server goes on, and how its children enter the jail: so that what
+ * lies in it, or runs in it, does not end a server that was up, a restart goes
+ * on as the last generation did when its probe fails. Children verify
+ * themselves. httpd unloads this module in between, so the process remembers.
+ */
+static int goes_on(server_rec *s, chroot_probe answer)
+{
+    static const char *const key = "mod_chroot: late";
+    apr_pool_t *process = s->process->pool;
+    void *last = NULL;
+
+    (void)apr_pool_userdata_get(&last, key, process);
+    if (answer != PROBE_OK && !is_restart()) {
+        return 0;
+    }
+    if (answer == PROBE_FAILED) {
+        gen.late = CHROOT_LATE && gen.door != gen.jail
+                   && (last == NULL || *(int *)last);
+    }
+    if (answer != PROBE_OK) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                     "the server goes on, by %s chroot, and its children "
+                     "serve when they can be locked into the jail %s",
+                     gen.late ? "late" : "early", gen.jail);
+        return 1;
+    }
+    if (last == NULL) {
+        last = apr_palloc(process, sizeof(int));
+        (void)apr_pool_userdata_set(last, key, NULL, process);
+    }
+    *(int *)last = gen.late;
+    return 1;
 }
 
 /* What there is to say about the paths that the configuration names, when it
@@ -4143,8 +4297,6 @@ static void find_in_paths(apr_pool_t *p)
 /* Looks at what the compiler could not know yet. */
 static void find_all(apr_pool_t *p)
 {
-    int left = INSPECT_ENTRIES;
-
     find_in_paths(p);
     if (ap_find_linked_module("mod_fcgid.c") != NULL
         && ap_unixd_config.suexec_enabled) {
@@ -4157,9 +4309,6 @@ static void find_all(apr_pool_t *p)
         find(NULL, 1, "mod_passenger's daemons are not jailed");
     }
     inspect_path(p);
-    if (gen.jail[1] != '\0' && gen.fd != -1) {
-        inspect_inside(p, gen.jail, INSPECT_DEPTH, &left);
-    }
 }
 
 /* What the compiler knew of a section, or NULL when it never saw it. */
@@ -4310,7 +4459,8 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (gen.jail == NULL) {
         return OK;
     }
-    if (!may_confine(s) || gen.fd == -1 || probe_entry(ptemp, s) != PROBE_OK) {
+    if (!may_confine(s) || gen.fd == -1
+        || !goes_on(s, probe_entry(ptemp, s))) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (gen.fix_root && !servers_order(pconf, ptemp, s)) {
@@ -4441,7 +4591,7 @@ static int terminals_leave(server_rec *s)
         close(fd);
     }
     else if (rv == 0 && errno != ENXIO && errno != ENOENT && errno != ENODEV
-             && errno != EACCES && errno != EPERM) {
+             && errno != EIO && errno != EACCES && errno != EPERM) {
         rv = errno; /* those say that there is none, or none for root */
     }
     if (rv != 0) {

@@ -1,14 +1,29 @@
 """What a process in the jail could do to the terminal, and to the parent: no
-child has a terminal."""
+child has a terminal, and at a restart nothing that a child did, or that lies
+in the jail, ends the parent or keeps it waiting.
+
+CHROOT_TEST_HOSTILE, 50, is the number of graceful restarts while a process in
+the jail does its worst, for each MPM and variant.
+"""
+import contextlib
 import os
+import random
 import re
+import signal
 import stat
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+import failclosed as fc
 import procfs
-from harness import Dir, File, Mode, self_link, wait_for
+from harness import UID, Dir, File, Link, Mode, self_link, wait_for
+
+PAUSE = 0.3     # seconds at most from a restart to the next
+RESTARTS = int(os.environ.get("CHROOT_TEST_HOSTILE", "50"))
 
 
 # -------------------------------------------------------------------- terminal
@@ -181,3 +196,282 @@ def test_a_child_that_has_a_terminal_does_not_serve(
                                server.log()), "a refusal")
     assert not server.answers()
     assert procfs.alive(server.pid)
+
+
+# ----------------------------------------------------------------------- probe
+
+def gated(httpd, builds, **options):
+    server = fc.with_gate(httpd, builds, **options)
+    server.allow_log(r":alert\]")
+    return server
+
+
+def begin_graceful(server):
+    """-> a predicate: whether the new generation has begun"""
+    seen = server.generations()
+    os.kill(server.pid, signal.SIGUSR1)
+    return lambda: server.generations() > seen
+
+
+def test_probes_that_are_killed_do_not_end_a_server_that_is_up(
+        httpd, builds, mpm, variant):
+    server = gated(httpd, builds)
+    parent = server.pid
+    fc.arm(server, "probe", 3)
+    begun = begin_graceful(server)
+
+    def killed():
+        for pid in fc.caught(server, "probe"):
+            fc.forget(server, pid)
+            os.kill(pid, signal.SIGKILL)
+        return begun()
+    wait_for(killed, "the restart", 30)
+    assert server.log().count("ended with signal 9") == 3
+    assert f"goes on, by {variant} chroot" in server.log()
+    wait_for(server.answers, "an answer", 20)
+    assert server.pid == parent
+    server.assert_jailed()
+    assert server.get("/which.txt").text == "inside"
+    server.graceful()                   # and the next one is as ever
+    assert server.log().count("goes on") == 1
+
+
+def test_one_probe_that_is_killed_is_tried_again(httpd, builds, variant):
+    server = gated(httpd, builds, start=False)
+    fc.arm(server, "probe")
+
+    def kill_one():
+        pid, = fc.wait_caught(server, "probe")
+        os.kill(pid, signal.SIGKILL)
+        return True
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(kill_one)
+        server.start()
+        assert done.result()
+    server.assert_jailed()
+    assert "goes on" not in server.log()
+
+
+def test_probes_that_stop_do_not_stop_the_parent(httpd, builds, variant):
+    server = gated(httpd, builds)
+    fc.arm(server, "probe", 3)
+    begun = begin_graceful(server)
+    assert server.get("/which.txt").text == "inside"
+    wait_for(begun, "the restart", 60)
+    wait_for(server.answers, "an answer", 20)
+    assert f"goes on, by {variant} chroot" in server.log()
+    server.assert_jailed()
+
+
+def test_probes_that_stop_are_a_refusal_at_the_first_start(
+        httpd, builds, variant):
+    server = gated(httpd, builds, start=False)
+    fc.arm(server, "probe", 3)
+    said = server.refused_start()
+    assert "goes on" not in said and "cannot be locked into" in said
+
+
+@pytest.mark.parametrize("fix_root", ["On", "Off"])
+def test_a_jail_that_cannot_be_searched_any_more_does_not_end_the_server(
+        jailed, mpm, variant, fix_root):
+    server = jailed(f"ChrootFixRoot {fix_root}")
+    parent = server.pid
+    server.expect_log(r":alert\].*cannot search it")
+    server.expect_log(r":alert\].*goes on")
+    server.allow_log(r":alert\]|AH00045|AH00046")
+    server.jail.chmod(0o700)
+    begun = begin_graceful(server)
+    wait_for(begun, "the restart", 30)
+    wait_for(lambda: "User cannot enter" in server.log(), "a refusal", 20)
+    assert server.pid == parent and procfs.alive(parent)
+    server.jail.chmod(0o755)
+    wait_for(server.answers, "an answer", 20)
+    server.assert_jailed()
+
+
+# ------------------------------------------------------------------- attackers
+
+# A user of this run's own, whom nobody but the server knows: kill(-1) is for
+# all processes of a user
+HOSTILE = 61000 + os.getpid() % 4000
+
+
+@pytest.fixture
+def hostile(httpd):
+    def start(config):
+        server = httpd("ChrootDir ${JAIL}\n" + config, user=f"#{HOSTILE}",
+                       group=f"#{HOSTILE}")
+        server.put({"../passwd": Path("/etc/passwd").read_text() +
+                    f"hostile:x:{HOSTILE}:{HOSTILE}::/:/bin/false\n"})
+        server.binds = [(server.root / "passwd", "/etc/passwd")]
+        return server.start()
+    return start
+
+
+@contextlib.contextmanager
+def attacker(server, act):
+    """A process of User's in the jail that calls act() again and again."""
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.chroot(server.jail)
+            os.chdir("/")
+            os.setgroups([])
+            os.setresgid(HOSTILE, HOSTILE, HOSTILE)
+            os.setresuid(HOSTILE, HOSTILE, HOSTILE)
+            while os.getuid() == HOSTILE:
+                with contextlib.suppress(OSError):
+                    act()
+        os._exit(1)
+    try:
+        yield pid
+        assert procfs.alive(pid), "the attacker itself failed"
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def kill_all():
+    os.kill(-1, signal.SIGKILL)
+
+
+def stop_all():
+    os.kill(-1, signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("act", [kill_all, stop_all])
+def test_signals_for_all_of_users_processes_during_a_restart(
+        hostile, mpm, variant, act):
+    server = hostile("ChrootFixRoot Off")
+    server.allow_log(r":alert\]|exit signal Killed|AH00045|AH00046|"
+                     "AH10392|AH10393")
+    parent = server.pid
+    old = server.children()
+    with attacker(server, act):
+        begun = begin_graceful(server)
+        wait_for(begun, "the restart", 60)
+    assert procfs.alive(parent)
+    for pid in {*old, *server.children()}:      # none of them is root
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: resumed(server) and server.answers(), "an answer", 30)
+    assert server.pid == parent
+
+
+def resumed(server):
+    for pid in server.children():
+        with contextlib.suppress(OSError):
+            if procfs.state(pid) == "T":
+                os.kill(pid, signal.SIGCONT)
+    return True
+
+
+# -------------------------------------------------------- root looks into jail
+
+def hostile_files(server):
+    server.put({
+        "a": Link("b"), "b": Link("a"), "out": Link("../../../../etc"),
+        "full/.keep": "", "up": Link(".."),
+        "in\nfe\x1b[31mct": File("", mode=0o4755),
+        "di\nr/su": File("", mode=0o4755),
+    })
+    for i in range(3000):
+        (server.jail / f"full/{i}").touch()
+    for name in ("fifo", "bin\nfifo"):
+        os.mkfifo(server.jail / name)
+    os.truncate(server.jail / "full/1", 1 << 40)
+
+
+def test_nothing_in_the_jail_is_opened_by_root(httpd, mpm, variant):
+    server = httpd("ChrootDir ${JAIL}\nChrootFixRoot Off\nDocumentRoot /")
+    hostile_files(server)
+    server.expect_log(r":warn\].*in\\\\+nfe.*is set-user-id")
+    server.expect_log(r":warn\].*di\\\\+nr/su .*is set-user-id")
+    trace = server.root / "logs/trace"
+    server.wrapper = ["strace", "-qq", "-y", "-o", trace, "-e",
+                      "trace=open,openat,openat2,readlink,getdents64"]
+    server.start()
+    server.assert_jailed()
+    wrong = [line for line in trace.read_text().splitlines()
+             if f"{server.jail}/" in line
+             or f"{server.jail}" in line and "getdents" in line]
+    assert not wrong
+    assert "\x1b" not in server.log()
+
+
+def test_the_report_escapes_what_names_hold(httpd, variant):
+    server = httpd("ChrootDir ${JAIL}\nChrootFixRoot Off\nDocumentRoot /")
+    hostile_files(server)
+    status, output = server.httpd("-t", "-D", "DUMP_CHROOT")
+    assert status == 0, output
+    assert "\x1b" not in output
+    assert re.search(r"(?m)^warning: \S*/in\\nfe\\x1b\[31mct \(owner", output)
+
+
+# ------------------------------------------------------------ all of it at once
+
+def worst():
+    """One of many bad turns, as User in a jail that User may write to."""
+    turn = random.Random(time.monotonic_ns())
+    name = f"/{turn.randrange(50)}"
+    act = turn.randrange(9)
+    if act == 0:
+        for _ in range(200):
+            os.kill(-1, signal.SIGKILL)
+    elif act == 1:
+        for _ in range(200):
+            os.kill(-1, signal.SIGSTOP)
+        time.sleep(0.05)
+        os.kill(-1, signal.SIGCONT)
+    elif act == 2:
+        os.kill(-1, turn.choice([signal.SIGTERM, signal.SIGHUP,
+                                 signal.SIGUSR1, signal.SIGABRT]))
+    elif act == 3:
+        os.mkfifo(name)
+    elif act == 4:
+        os.rename(name, f"/{turn.randrange(50)}")
+    elif act == 5:
+        os.symlink(turn.choice(["..", name, "/etc", "/proc/self/root"]), name)
+    elif act == 6:
+        os.makedirs(f"/full/{name}", exist_ok=True)
+        for i in range(100):
+            with open(f"/full/{turn.randrange(3000)}\n", "w"):
+                pass
+    elif act == 7:
+        os.unlink(name)
+    else:
+        os.chmod("/", turn.choice([0o755, 0o700, 0o000, 0o777]))
+    time.sleep(turn.random() / 20)
+
+
+def test_restarts_while_a_process_in_the_jail_does_its_worst(
+        hostile, mpm, variant):
+    server = hostile("ChrootFixRoot Off")
+    server.allow_log(".*")
+    parent = server.pid
+    os.chown(server.jail, HOSTILE, HOSTILE)
+    for batch in range(0, RESTARTS, 10):
+        with attacker(server, worst):
+            for i in range(batch, batch + 10):
+                wait_for(begin_graceful(server), f"restart {i}", 60)
+                until = time.monotonic() + PAUSE
+                wait_for(lambda: confined(server) or until < time.monotonic(),
+                         "a child")
+                assert procfs.alive(parent) and server.pid == parent
+        server.jail.chmod(0o755)
+        wait_for(lambda: resumed(server) and server.answers(),
+                 "an answer", 60)
+        confined(server)
+    resumed(server)
+    server.serving()
+    server.assert_jailed()
+
+
+def confined(server):
+    """No process serves outside; whether one serves."""
+    serving = server.workers()
+    for pid in serving:
+        with contextlib.suppress(OSError):
+            assert procfs.is_jailed(pid, server.jail)
+    return serving
