@@ -3880,6 +3880,19 @@ static int may_confine(server_rec *s)
     return 1;
 }
 
+/* Keeps User's processes in the jail from tracing this one, which is User and
+ * still outside: ptrace(2). Returns whether they could have, or -1. */
+static int untraceable(void)
+{
+#ifdef PR_SET_DUMPABLE
+    int traceable = prctl(PR_GET_DUMPABLE) == 1; /* 2: by root alone */
+
+    return traceable && prctl(PR_SET_DUMPABLE, 0) == -1 ? -1 : traceable;
+#else
+    return 0;
+#endif
+}
+
 /* Whether User may look something up in the jail, whose descriptor this is;
  * and with FixRoot, as without a jail, on the way there. */
 static int may_search(int jail)
@@ -4035,7 +4048,8 @@ static chroot_probe act_search(apr_pool_t *p, server_rec *s, chroot_seen *seen)
     if (setgid(ap_unixd_config.group_id) == -1
         || (user[0] != '#'
             && initgroups(user, ap_unixd_config.group_id) == -1)
-        || setuid(ap_unixd_config.user_id) == -1 || !may_search(gen.fd)) {
+        || setuid(ap_unixd_config.user_id) == -1 || untraceable() == -1
+        || !may_search(gen.fd)) {
         return errno == EACCES ? PROBE_NO_SEARCH : PROBE_OK;
     }
     return PROBE_OK;
@@ -4649,15 +4663,19 @@ static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
  * must not go on. The jail is opened before the first of them is forked. */
 static int chroot_drop_privileges_last(apr_pool_t *p, server_rec *s)
 {
+    int traceable;
+
     if (gen.jail == NULL) {
         return OK;
     }
     if (gen.is_child) {
         /* mod_unixd says DECLINED when it could not set the groups */
         apr_pool_cleanup_kill(p, s, child_lost);
-        if (!verify_user(s)) {
+        traceable = gen.late ? untraceable() : 0;
+        if (traceable == -1 || !verify_user(s)) {
             child_fails();
         }
+        gen.dumps_core |= traceable; /* fs.suid_dumpable says so: as it was */
         return OK;
     }
     fd_close(&gen.fd);

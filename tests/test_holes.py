@@ -409,6 +409,34 @@ def test_the_report_escapes_what_names_hold(httpd, variant):
     assert re.search(r"(?m)^warning: \S*/in\\nfe\\x1b\[31mct \(owner", output)
 
 
+# --------------------------------------------------------------------- tracing
+
+def test_a_late_child_cannot_be_traced_until_it_is_jailed(
+        httpd, builds, mpm):
+    """Who may trace a process owns its files in /proc."""
+    server = httpd("ChrootDir ${JAIL}\nTestAttack traceable stop\n",
+                   modules=[("test_attack", builds.module("test_attack"))])
+    server.answers = lambda: True
+    server.start()
+    del server.answers
+
+    def stopped():
+        return [pid for pid in server.children()
+                if procfs.state(pid) == "T"]
+    pid = wait_for(stopped, "a child in child_init")[0]
+    assert procfs.uids(pid) == [UID] * 4 and procfs.root_path(pid) == "/"
+    assert os.stat(f"/proc/{pid}/maps").st_uid == 0
+
+    def resume():
+        for child in stopped():
+            os.kill(child, signal.SIGCONT)
+        return server.answers()
+    wait_for(resume, "an answer")
+    server.assert_jailed()
+    wait_for(lambda: os.stat(f"/proc/{pid}/maps").st_uid == UID,
+             "what fs.suid_dumpable allows")
+
+
 # ------------------------------------------------------------ all of it at once
 
 def worst():
