@@ -51,6 +51,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -96,6 +98,9 @@
  * jail's root: the host has none of that name, so that outside the link leads
  * nowhere. */
 #define LINK_ANCHOR "/.mod_chroot"
+
+/* What act_link() answers when something else has the link's name */
+#define LINK_WRONG 255
 
 /* Hooks that no other module's may come before, or after: modules do write
  * APR_HOOK_REALLY_FIRST - 10 */
@@ -218,18 +223,6 @@ static void fd_close(int *fd)
         close(*fd);
         *fd = -1;
     }
-}
-
-/* Waits for the end of a process; its status goes to *status. Returns an errno,
- * or 0. */
-static int process_wait(pid_t pid, int flags, int *status)
-{
-    while (waitpid(pid, status, flags) == -1) {
-        if (errno != EINTR) {
-            return errno;
-        }
-    }
-    return 0;
 }
 
 /* Whether this is not the first of the two passes of a start. */
@@ -1328,90 +1321,6 @@ static void look_cgid(apr_pool_t *p)
 }
 
 /* ------------------------------------------------------------------------
- * The self-link: with FixRoot on, a symbolic link in the jail at the jail's
- * own path makes outer names valid for children. It leads to the jail's root
- * through a directory that only the jail has: without a jail it leads nowhere,
- * and gives no file a second URL.
- */
-
-/* What link_make() answers when something else has the link's name */
-#define LINK_WRONG 255
-
-/* What the link contains when an administrator makes it, who may prefer a
- * relative one: one ".." less than the jail's path has components. */
-static const char *link_relative(apr_pool_t *p)
-{
-    const char *up = ".", *c;
-
-    for (c = strchr(gen.jail + 1, '/'); c != NULL; c = strchr(c + 1, '/')) {
-        up = up[1] == '\0' ? ".." : apr_pstrcat(p, "../", up, NULL);
-    }
-    return up;
-}
-
-/* Makes the link in the jail, with the directories above it, in a process that
- * is chrooted into it already and cannot be led anywhere else. Returns an
- * errno, LINK_WRONG, or 0 when the link is there. */
-static int link_make_inside(const char *relative)
-{
-    char part[PATH_MAX], target[PATH_MAX];
-    struct stat root, there;
-    const char *end = gen.jail;
-    ssize_t n;
-
-    while ((end = strchr(end + 1, '/')) != NULL) {
-        memcpy(part, gen.jail, end - gen.jail);
-        part[end - gen.jail] = '\0';
-        if (mkdir(part, 0755) == -1 && errno != EEXIST) {
-            return errno;
-        }
-    }
-    if ((mkdir(LINK_ANCHOR, 0755) == -1 && errno != EEXIST)
-        || (symlink(LINK_ANCHOR "/..", gen.jail) == -1 && errno != EEXIST)) {
-        return errno;
-    }
-    n = readlink(gen.jail, target, sizeof(target) - 1);
-    target[n > 0 ? n : 0] = '\0';
-    return (strcmp(target, LINK_ANCHOR "/..") == 0
-            || strcmp(target, relative) == 0)
-                   && stat("/", &root) == 0 && stat(gen.jail, &there) == 0
-                   && root.st_dev == there.st_dev && root.st_ino == there.st_ino
-               ? 0
-               : LINK_WRONG;
-}
-
-/* Parent, root, at start: sees to it that the link is there. Whether it is. */
-static int link_make(apr_pool_t *p, server_rec *s)
-{
-    const char *relative = link_relative(p), *dir;
-    int status = 0, rv;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        umask(022);
-        _exit(chroot(gen.door) == -1 || chdir("/") == -1
-                  ? errno
-                  : link_make_inside(relative));
-    }
-    rv = pid == -1 ? errno : process_wait(pid, 0, &status);
-    if (rv == 0) {
-        rv = WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
-    }
-    if (rv == 0) {
-        return 1;
-    }
-    dir = path_parent(p, gen.jail);
-    ap_log_error(
-        APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv == LINK_WRONG ? 0 : rv, s,
-        "%s%s %s; ChrootFixRoot On needs there a link to the jail: "
-        "mkdir -p %s%s && ln -s %s %s%s",
-        gen.jail, gen.jail,
-        rv == LINK_WRONG ? "is something else; remove it" : "cannot be made",
-        gen.jail, dir[1] != '\0' ? dir : "", relative, gen.jail, gen.jail);
-    return 0;
-}
-
-/* ------------------------------------------------------------------------
  * Entering the jail
  */
 
@@ -1456,17 +1365,23 @@ static int dir_is_inside(int fd, const char *name)
 }
 
 /* This process must not serve: it waits and goes, without running anybody's
- * exit handlers. CHILDSICK makes the parent try again; CHILDFATAL would end
- * the server, and orphan prefork's other children. */
+ * exit handlers, and the parent tries again. CHILDSICK would make event and
+ * worker end the server when no child is left (AH02324), which User could bring
+ * about from the jail; CHILDFATAL ends it, and orphans prefork's other children.
+ */
 static void child_fails(void)
 {
-    if (!gen.probing) {
-        apr_sleep(SICK_PAUSE);
+    if (gen.probing) {
+        _exit(PROBE_FAILED);
     }
-    _exit(APEXIT_CHILDSICK);
+    apr_sleep(SICK_PAUSE);
+    _exit(EXIT_FAILURE);
 }
 
 #if CHROOT_LATE
+/* Milliseconds: how long a child waits for an answer */
+#define JAILER_DEADLINE 10000
+
 /* The jailer's ends of the two pipes, the child it is for, and its stack */
 static int jailer_ask, jailer_answer;
 static pid_t jailer_child;
@@ -1554,17 +1469,33 @@ static void jailer_start(server_rec *s)
     close(jailer_answer);
 }
 
+/* Waits for the end of a process; its status goes to *status. Returns an errno,
+ * or 0. */
+static int process_wait(pid_t pid, int flags, int *status)
+{
+    while (waitpid(pid, status, flags) == -1) {
+        if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
 /* Has the jailer close the jail around this child, all its threads included,
  * and waits until it is gone. Whether it says that it has done so. */
 static int jailer_act(server_rec *s)
 {
     chroot_answer answer = { NULL, 0 };
+    struct pollfd answered = { gen.answer, POLLIN, 0 };
     int rv = 0, status = 0, waited;
     ssize_t n = -1;
 
     if (write(gen.ask, "", 1) == 1) {
         do {
-            n = read(gen.answer, &answer, sizeof(answer));
+            n = poll(&answered, 1, JAILER_DEADLINE);
+            n = n == 1   ? read(gen.answer, &answer, sizeof(answer))
+                : n == 0 ? (errno = ETIMEDOUT, -1)
+                         : -1;
         } while (n == -1 && errno == EINTR);
     }
     if (n == -1) {
@@ -1572,6 +1503,11 @@ static int jailer_act(server_rec *s)
     }
     close(gen.ask);
     close(gen.answer);
+    if (rv == ETIMEDOUT) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "no answer from the jailer for %s", gen.jail);
+        return 0;
+    }
     waited = process_wait(gen.jailer, __WCLONE, &status);
     if (waited != 0) {
         ap_log_error(APLOG_MARK, APLOG_ALERT, waited, s,
@@ -1691,9 +1627,24 @@ static int verify_capabilities(server_rec *s, const char *tid)
     return 1;
 }
 
-/* Whether a descriptor, an entry of the directory dir, is no directory outside:
- * fchdir(2) and openat(2) would leave through it. The two that this is found
- * out with are closed when it was. */
+/* Whether a descriptor of this process, or of a thread with a table of its own,
+ * is a terminal; one that was hung up still is. Linux, admin-guide/devices.txt.
+ */
+static int is_terminal(int fd, const struct stat *st)
+{
+    int kind = 0;
+
+#ifdef __linux__
+    kind = (int)major(st->st_rdev);
+#endif
+    return S_ISCHR(st->st_mode)
+           && (kind == 4 || kind == 5 || (kind >= 136 && kind <= 143)
+               || isatty(fd));
+}
+
+/* Whether a descriptor, an entry of the directory dir, is no terminal, and no
+ * directory outside: fchdir(2) and openat(2) would leave through it. The two
+ * that this is found out with are closed when it was. */
 static int verify_descriptor(server_rec *s, int dir, const char *fd)
 {
     long number = strtol(fd, NULL, 10);
@@ -1702,6 +1653,9 @@ static int verify_descriptor(server_rec *s, int dir, const char *fd)
 
     if (fstatat(dir, fd, &st, 0) == -1) {
         return verify_failed(s, "descriptor", fd);
+    }
+    if (is_terminal((int)number, &st)) {
+        return verify_broken(s, "descriptor", fd, "is a terminal in");
     }
     if (!S_ISDIR(st.st_mode)
         || ((number == dir || number == gen.tasks)
@@ -1803,7 +1757,6 @@ static long descriptors_max(void)
     long max;
 
     n = gen.status != -1 ? pread(gen.status, text, sizeof(text) - 1, 0) : -1;
-    fd_close(&gen.status);
     if (n > 0) {
         text[n] = '\0';
         size = strstr(text, "\nFDSize:");
@@ -1833,6 +1786,7 @@ static int verify(server_rec *s)
     }
     ok = verify_capabilities(s, "0");
     max = descriptors_max();
+    fd_close(&gen.status);
     for (fd = 0; ok && fd < max; fd++) {
         if (fcntl((int)fd, F_GETFD) == -1 && errno == EBADF) {
             continue;
@@ -1848,6 +1802,9 @@ static int verify(server_rec *s)
         else if (!inside) {
             ok = verify_broken(s, "descriptor", number,
                                "is a directory outside of");
+        }
+        else if (is_terminal((int)fd, &st)) {
+            ok = verify_broken(s, "descriptor", number, "is a terminal in");
         }
     }
     return ok;
@@ -1932,17 +1889,57 @@ static int device_is_harmless(dev_t device)
 #endif
 }
 
-/* The top levels of the jail: device nodes, set-user-id files and a mounted
- * /proc are ways out of it. A directory is looked at before those in it; left
- * counts the entries still to look at. */
+/* Something in the jail, whose names others may have chosen. */
+static void finding_inside(apr_pool_t *p, const char *dir, const char *name,
+                           const struct stat *st, const char *text)
+{
+    finding_file(
+        p, ap_escape_logitem(p, apr_pstrcat(p, gen.jail, dir, "/", name, NULL)),
+        st, text);
+}
+
+/* One entry of a directory in the jail: device nodes, set-user-id files and a
+ * mounted /proc are ways out of it. Whether it is a directory to look into. */
+static int inspect_entry(apr_pool_t *p, int fd, const char *dir,
+                         const char *name)
+{
+    struct stat st, self;
+
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0
+        || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+        return 0;
+    }
+    if (S_ISBLK(st.st_mode)
+        || (S_ISCHR(st.st_mode) && !device_is_harmless(st.st_rdev))) {
+        finding_inside(p, dir, name, &st, "is a device node in the jail");
+    }
+    else if (S_ISREG(st.st_mode) && (st.st_mode & (S_ISUID | S_ISGID))) {
+        finding_inside(p, dir, name, &st,
+                       "is set-user-id or set-group-id in the jail");
+    }
+    else if (S_ISDIR(st.st_mode) && st.st_dev != gen.dev
+             && fstatat(fd, apr_pstrcat(p, name, "/self/root", NULL), &self,
+                        AT_SYMLINK_NOFOLLOW)
+                    == 0) {
+        finding_inside(p, dir, name, &st,
+                       "is a mounted proc file system in the jail: it shows "
+                       "other processes, and leads to their directories");
+        return 0;
+    }
+    return S_ISDIR(st.st_mode);
+}
+
+/* The top levels of the jail, as User from inside: root opens nothing in it. A
+ * directory, "" at first, is looked at before those in it; left counts the
+ * entries still to look at. */
 static void inspect_inside(apr_pool_t *p, const char *path, int depth,
                            int *left)
 {
     apr_array_header_t *below = apr_array_make(p, 16, sizeof(const char *));
-    DIR *dir = opendir(path);
+    int fd = open(*path != '\0' ? path : "/",
+                  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
     const struct dirent *entry = NULL;
-    struct stat st, self;
-    const char *name;
     int i;
 
     for (i = 0; dir != NULL && (entry = readdir(dir)) != NULL; i++) {
@@ -1950,37 +1947,21 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
             finding_add(
                 NULL, FINDING_NOTE,
                 apr_psprintf(p,
-                             "%s has many entries, not all of them were "
+                             "%s%s has many entries, not all of them were "
                              "looked at",
-                             path));
+                             gen.jail, ap_escape_logitem(p, path)));
             break;
         }
-        name = apr_pstrcat(p, path, "/", entry->d_name, NULL);
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0
-            || lstat(name, &st) == -1) {
-            continue;
-        }
-        if (S_ISBLK(st.st_mode)
-            || (S_ISCHR(st.st_mode) && !device_is_harmless(st.st_rdev))) {
-            finding_file(p, name, &st, "is a device node in the jail");
-        }
-        else if (S_ISREG(st.st_mode) && (st.st_mode & (S_ISUID | S_ISGID))) {
-            finding_file(p, name, &st,
-                         "is set-user-id or set-group-id in the jail");
-        }
-        else if (S_ISDIR(st.st_mode) && st.st_dev != gen.dev
-                 && lstat(apr_pstrcat(p, name, "/self/root", NULL), &self)
-                        == 0) {
-            finding_file(p, name, &st,
-                         "is a mounted proc file system in the jail: it shows "
-                         "other processes, and leads to their directories");
-        }
-        else if (S_ISDIR(st.st_mode) && depth > 1) {
-            APR_ARRAY_PUSH(below, const char *) = name;
+        if (inspect_entry(p, fd, path, entry->d_name) && depth > 1) {
+            APR_ARRAY_PUSH(below, const char *) = apr_pstrcat(
+                p, path, "/", entry->d_name, NULL);
         }
     }
     if (dir != NULL) {
         (void)closedir(dir);
+    }
+    else {
+        fd_close(&fd);
     }
     for (i = 0; i<below->nelts && * left> 0; i++) {
         inspect_inside(p, APR_ARRAY_IDX(below, i, const char *), depth - 1,
@@ -1991,6 +1972,14 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
 /* ------------------------------------------------------------------------
  * The life of a generation
  */
+
+/* How often a probe is tried that somebody ends, and milliseconds: how long each
+ * may take */
+#define PROBE_TRIES    3
+#define PROBE_DEADLINE 5000
+
+/* Bytes: for what a probe finds in the jail */
+#define FOUND_SIZE (64 * 1024)
 
 /* Opens the jail, once: what children enter is what was checked. Returns an
  * errno that was logged, or 0. */
@@ -2193,6 +2182,19 @@ static int may_confine(server_rec *s)
     return 1;
 }
 
+/* Keeps User's processes in the jail from tracing this one, which is User and
+ * still outside: ptrace(2). Returns whether they could have, or -1. */
+static int untraceable(void)
+{
+#ifdef PR_SET_DUMPABLE
+    int traceable = prctl(PR_GET_DUMPABLE) == 1; /* 2: by root alone */
+
+    return traceable && prctl(PR_SET_DUMPABLE, 0) == -1 ? -1 : traceable;
+#else
+    return 0;
+#endif
+}
+
 /* Whether User may look something up in the jail, whose descriptor this is;
  * and with FixRoot, as without a jail, on the way there. */
 static int may_search(int jail)
@@ -2200,37 +2202,6 @@ static int may_search(int jail)
     return (!gen.fix_root
             || faccessat(AT_FDCWD, gen.jail, X_OK, AT_EACCESS) == 0)
            && faccessat(jail, ".", X_OK, AT_EACCESS) == 0;
-}
-
-/* The same, found out by a child that becomes User as mod_unixd would make it.
- * Returns an errno, or 0. */
-static int search_as_user(void)
-{
-    const char *user = ap_unixd_config.user_name;
-    int status = 0, rv;
-    int fd = open(gen.jail, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    pid_t pid = fd != -1 ? fork() : -1;
-
-    if (pid == 0) {
-        if (setgid(ap_unixd_config.group_id) == -1
-            || (user[0] != '#'
-                && initgroups(user, ap_unixd_config.group_id) == -1)
-            || setuid(ap_unixd_config.user_id) == -1 || !may_search(fd)) {
-            _exit(errno);
-        }
-        _exit(0);
-    }
-    if (fd == -1 || pid == -1) {
-        status = errno;
-        fd_close(&fd);
-        return status;
-    }
-    fd_close(&fd);
-    rv = process_wait(pid, 0, &status);
-    if (rv != 0) {
-        return rv;
-    }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
 }
 
 /* Parent, root, one thread; before any other module forks a daemon. Standard
@@ -2300,98 +2271,284 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
     return access(name, mode) == 0 ? FATE_INSIDE : FATE_UNREADABLE;
 }
 
-/* Looks at all paths from inside, as User, and hands what has become of them
- * to the parent: a byte each. */
-static void paths_look(apr_pool_t *p, int out)
-{
-    char fate;
-    int i;
+/* What a probe sees as User from inside, for its parent: findings, a letter
+ * and a text each, up to an empty one; and the fates of all paths. */
+typedef struct {
+    char found[FOUND_SIZE];
+    chroot_fate fates[];
+} chroot_seen;
 
-    for (i = 0; gen.paths != NULL && i < gen.paths->nelts; i++) {
-        fate = (char)path_fate(p, &APR_ARRAY_IDX(gen.paths, i, chroot_path));
-        if (write(out, &fate, 1) != 1) {
-            return;
+static size_t seen_size(void)
+{
+    return sizeof(chroot_seen) + gen.paths->nelts * sizeof(chroot_fate);
+}
+
+/* Looks at all paths, and into the jail. */
+static void look(apr_pool_t *p, chroot_seen *seen)
+{
+    int left = INSPECT_ENTRIES, i;
+    const chroot_finding *finding;
+    size_t at = 0, size;
+
+    if (seen == NULL) {
+        return;
+    }
+    for (i = 0; i < gen.paths->nelts; i++) {
+        seen->fates[i] = path_fate(p,
+                                   &APR_ARRAY_IDX(gen.paths, i, chroot_path));
+    }
+    i = gen.findings->nelts;
+    if (gen.jail[1] != '\0') {
+        inspect_inside(p, "", INSPECT_DEPTH, &left);
+    }
+    for (; i < gen.findings->nelts; i++) {
+        finding = &APR_ARRAY_IDX(gen.findings, i, chroot_finding);
+        size = strlen(finding->text) + 2;
+        if (size < FOUND_SIZE - at) {
+            seen->found[at] = (char)('0' + finding->level);
+            memcpy(seen->found + at + 1, finding->text, size - 1);
+            at += size;
         }
     }
 }
 
-/* Takes over what a probe has seen, as far as it came. */
-static void paths_take(int in)
-{
-    char fate;
-    int i;
+/* What a probe does, as a process of its own, and answers. */
+typedef chroot_probe (*chroot_act)(apr_pool_t *p, server_rec *s,
+                                   chroot_seen *seen);
 
-    for (i = 0; gen.paths != NULL && i < gen.paths->nelts; i++) {
-        if (read(in, &fate, 1) != 1) {
-            return;
-        }
-        APR_ARRAY_IDX(gen.paths, i, chroot_path).fate = (chroot_fate)fate;
+/* Does what an MPM child will do, the hooks of all modules included, and serves
+ * nobody. */
+static chroot_probe act_enter(apr_pool_t *p, server_rec *s, chroot_seen *seen)
+{
+    gen.probing = gen.configured = 1;
+    if (ap_run_drop_privileges(p, s) != OK) {
+        return PROBE_FAILED;
     }
+    if (gen.late && !may_search(gen.fd) && errno == EACCES) {
+        return PROBE_NO_SEARCH;
+    }
+    if (!enter(s)) {
+        return PROBE_FAILED;
+    }
+    look(p, seen);
+    return PROBE_OK;
 }
 
-/* A forked child does what an MPM child will do, the hooks of all modules
- * included, and serves nobody. What it sees of the configuration's paths comes
- * back through a pipe. */
-static chroot_probe probe(apr_pool_t *p, server_rec *s)
+/* Becomes User as mod_unixd would, and tries to search the jail. */
+static chroot_probe act_search(apr_pool_t *p, server_rec *s, chroot_seen *seen)
 {
-    int status = 0, pair[2], rv;
+    const char *user = ap_unixd_config.user_name;
+
+    if (setgid(ap_unixd_config.group_id) == -1
+        || (user[0] != '#' && initgroups(user, ap_unixd_config.group_id) == -1)
+        || setuid(ap_unixd_config.user_id) == -1 || untraceable() == -1
+        || !may_search(gen.fd)) {
+        return errno == EACCES ? PROBE_NO_SEARCH : PROBE_OK;
+    }
+    return PROBE_OK;
+}
+
+/* Waits for the end of a probe, and ends it at its deadline: it is User for a
+ * moment, and User's processes in the jail may stop it. Returns an errno, or
+ * 0. */
+static int probe_wait(pid_t pid, int *status)
+{
+    pid_t ended;
+    int ms;
+
+    for (ms = 0; ms < 2 * PROBE_DEADLINE; ms++) {
+        ended = waitpid(pid, status, WNOHANG);
+        if (ended == pid) {
+            return ms > PROBE_DEADLINE ? ETIMEDOUT : 0;
+        }
+        if (ended == -1 && errno != EINTR) {
+            return errno;
+        }
+        if (ms == PROBE_DEADLINE && kill(pid, SIGKILL) == -1) {
+            return errno;
+        }
+        apr_sleep(1000);
+    }
+    return ETIMEDOUT; /* not even SIGKILL ends it */
+}
+
+/* Forks a probe and returns its answer; again, a few times, when somebody has
+ * ended it before it could. */
+static chroot_probe probe(apr_pool_t *p, server_rec *s, chroot_act act,
+                          chroot_seen *seen)
+{
+    int status, rv, i;
     pid_t pid;
 
-    if (pipe(pair) == -1 || (pid = fork()) == -1) {
+    for (i = 0; i < PROBE_TRIES; i++) {
+        status = 0;
+        pid = fork();
+        if (pid == 0) {
+            _exit(act(p, s, seen));
+        }
+        rv = pid == -1 ? errno : probe_wait(pid, &status);
+        if (rv == 0 && WIFEXITED(status)) {
+            return WEXITSTATUS(status);
+        }
+        if (rv == 0) {
+            ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                         "a probe of the jail %s ended with signal %d",
+                         gen.jail, WTERMSIG(status));
+            continue;
+        }
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "fork of, or wait for, a probe of the jail %s", gen.jail);
+        if (rv != ETIMEDOUT) {
+            break;
+        }
+    }
+    return PROBE_FAILED;
+}
+
+/* The self-link: with FixRoot on, a symbolic link in the jail at the jail's own
+ * path makes outer names valid for children. It leads to the jail's root
+ * through a directory that only the jail has: without a jail it leads nowhere,
+ * and gives no file a second URL. What an administrator makes may be relative:
+ * one ".." less than the jail's path has components. */
+static const char *link_relative(apr_pool_t *p)
+{
+    const char *up = ".", *c;
+
+    for (c = strchr(gen.jail + 1, '/'); c != NULL; c = strchr(c + 1, '/')) {
+        up = up[1] == '\0' ? ".." : apr_pstrcat(p, "../", up, NULL);
+    }
+    return up;
+}
+
+/* Makes the link in the jail, with the directories above it, in a process that
+ * is chrooted into it already and cannot be led anywhere else. Returns an
+ * errno, LINK_WRONG, or 0 when the link is there. */
+static int link_make_inside(const char *relative)
+{
+    char part[PATH_MAX], target[PATH_MAX];
+    struct stat root, there;
+    const char *end = gen.jail;
+    ssize_t n;
+
+    while ((end = strchr(end + 1, '/')) != NULL) {
+        memcpy(part, gen.jail, end - gen.jail);
+        part[end - gen.jail] = '\0';
+        if (mkdir(part, 0755) == -1 && errno != EEXIST) {
+            return errno;
+        }
+    }
+    if ((mkdir(LINK_ANCHOR, 0755) == -1 && errno != EEXIST)
+        || (symlink(LINK_ANCHOR "/..", gen.jail) == -1 && errno != EEXIST)) {
+        return errno;
+    }
+    n = readlink(gen.jail, target, sizeof(target) - 1);
+    target[n > 0 ? n : 0] = '\0';
+    return (strcmp(target, LINK_ANCHOR "/..") == 0
+            || strcmp(target, relative) == 0)
+                   && stat("/", &root) == 0 && stat(gen.jail, &there) == 0
+                   && root.st_dev == there.st_dev && root.st_ino == there.st_ino
+               ? 0
+               : LINK_WRONG;
+}
+
+/* Makes the link, as a probe. */
+static chroot_probe act_link(apr_pool_t *p, server_rec *s, chroot_seen *seen)
+{
+    const char *relative = link_relative(p);
+
+    umask(022);
+    return chroot(gen.door) == -1 || chdir("/") == -1
+               ? errno
+               : link_make_inside(relative);
+}
+
+/* Parent, root, at start: sees to it that the link is there. Whether it is. */
+static int link_make(apr_pool_t *p, server_rec *s)
+{
+    int rv = (int)probe(p, s, act_link, NULL);
+    const char *dir = path_parent(p, gen.jail);
+
+    if (rv == 0) {
+        return 1;
+    }
+    ap_log_error(
+        APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv == LINK_WRONG ? 0 : rv, s,
+        "%s%s %s; ChrootFixRoot On needs there a link to the jail: "
+        "mkdir -p %s%s && ln -s %s %s%s",
+        gen.jail, gen.jail,
+        rv == LINK_WRONG ? "is something else; remove it" : "cannot be made",
+        gen.jail, dir[1] != '\0' ? dir : "", link_relative(p), gen.jail,
+        gen.jail);
+    return 0;
+}
+
+/* Memory for what is seen that is shared with a probe, or NULL. */
+static chroot_seen *seen_map(server_rec *s)
+{
+    chroot_seen *seen;
+    int rv;
+
+    if (gen.paths == NULL) {
+        return NULL;
+    }
+    seen = mmap(NULL, seen_size(), PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (seen == MAP_FAILED) {
         rv = errno;
-        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
-                     "fork of a probe of the jail %s", gen.jail);
-        return PROBE_FAILED;
+        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
+                     "the paths of the configuration, and what is in the "
+                     "jail, are not looked at");
+        return NULL;
     }
-    if (pid == 0) {
-        close(pair[0]);
-        gen.probing = gen.configured = 1;
-        if (ap_run_drop_privileges(p, s) != OK) {
-            _exit(PROBE_FAILED);
-        }
-        if (gen.late && !may_search(gen.fd) && errno == EACCES) {
-            _exit(PROBE_NO_SEARCH);
-        }
-        if (!enter(s)) {
-            _exit(PROBE_FAILED);
-        }
-        paths_look(p, pair[1]);
-        _exit(PROBE_OK);
+    return seen;
+}
+
+/* Takes over what a probe has seen, if it came that far. */
+static void seen_unmap(chroot_seen *seen, chroot_probe answer)
+{
+    const char *text;
+    int i;
+
+    if (seen == NULL) {
+        return;
     }
-    close(pair[1]);
-    paths_take(pair[0]);
-    close(pair[0]);
-    rv = process_wait(pid, 0, &status);
-    if (rv != 0 || !WIFEXITED(status)) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
-                     "a probe of the jail %s ended with wait status 0x%x",
-                     gen.jail, (unsigned)status);
-        return PROBE_FAILED;
+    for (i = 0; answer == PROBE_OK && i < gen.paths->nelts; i++) {
+        APR_ARRAY_IDX(gen.paths, i, chroot_path).fate = seen->fates[i];
     }
-    return WEXITSTATUS(status);
+    for (text = seen->found; answer == PROBE_OK && *text != '\0';
+         text += strlen(text) + 1) {
+        finding_add(NULL, (chroot_level)(*text - '0'), text + 1);
+    }
+    (void)munmap(seen, seen_size());
 }
 
 /* Decides once per generation how its children enter the jail, late where
  * that is possible. Says why when they cannot. */
 static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
 {
+    chroot_seen *seen = seen_map(s);
     chroot_probe answer;
 
     /* threads are verified, and the door found, through /proc */
     gen.late = CHROOT_LATE && gen.door != gen.jail;
-    answer = gen.late ? probe(p, s) : PROBE_NO_JAILER;
+    answer = gen.late ? probe(p, s, act_enter, seen) : PROBE_NO_JAILER;
     if (answer == PROBE_NO_JAILER) {
         gen.late = 0;
-        answer = search_as_user() == EACCES ? PROBE_NO_SEARCH : probe(p, s);
+        answer = probe(p, s, act_search, seen);
+        if (answer == PROBE_OK) {
+            answer = probe(p, s, act_enter, seen);
+        }
     }
+    seen_unmap(seen, answer);
     if (answer == PROBE_NO_SEARCH) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, EACCES, s,
-                     "ChrootDir \"%s\" on line %d of %s: User %s cannot "
-                     "search it%s",
-                     gen.jail, gen.node->line_num, gen.node->filename,
-                     ap_unixd_config.user_name,
-                     gen.fix_root
-                         ? ", or a directory above it, so that without "
+        ap_log_error(
+            APLOG_MARK,
+            is_restart() ? APLOG_ALERT : APLOG_ALERT | APLOG_STARTUP, EACCES, s,
+            "ChrootDir \"%s\" on line %d of %s: User %s cannot "
+            "search it%s",
+            gen.jail, gen.node->line_num, gen.node->filename,
+            ap_unixd_config.user_name,
+            gen.fix_root ? ", or a directory above it, so that without "
                            "a jail nothing would be served"
                          : "");
     }
@@ -2405,6 +2562,40 @@ static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
                      gen.jail);
     }
     return answer;
+}
+
+/* Whether the server goes on, and how its children enter the jail: so that what
+ * lies in it, or runs in it, does not end a server that was up, a restart goes
+ * on as the last generation did when its probe fails. Children verify
+ * themselves. httpd unloads this module in between, so the process remembers.
+ */
+static int goes_on(server_rec *s, chroot_probe answer)
+{
+    static const char *const key = "mod_chroot: late";
+    apr_pool_t *process = s->process->pool;
+    void *last = NULL;
+
+    (void)apr_pool_userdata_get(&last, key, process);
+    if (answer != PROBE_OK && !is_restart()) {
+        return 0;
+    }
+    if (answer == PROBE_FAILED) {
+        gen.late = CHROOT_LATE && gen.door != gen.jail
+                   && (last == NULL || *(int *)last);
+    }
+    if (answer != PROBE_OK) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                     "the server goes on, by %s chroot, and its children "
+                     "serve when they can be locked into the jail %s",
+                     gen.late ? "late" : "early", gen.jail);
+        return 1;
+    }
+    if (last == NULL) {
+        last = apr_palloc(process, sizeof(int));
+        (void)apr_pool_userdata_set(last, key, NULL, process);
+    }
+    *(int *)last = gen.late;
+    return 1;
 }
 
 /* What there is to say of a path that children cannot use, or NULL when it is
@@ -2487,8 +2678,6 @@ static void paths_find(apr_pool_t *p)
 /* Looks at what was not known before children could be asked. */
 static void find_all(apr_pool_t *p)
 {
-    int left = INSPECT_ENTRIES;
-
     paths_find(p);
     if (ap_find_linked_module("mod_fcgid.c") != NULL
         && ap_unixd_config.suexec_enabled) {
@@ -2502,11 +2691,32 @@ static void find_all(apr_pool_t *p)
                     "mod_passenger's daemons are not jailed");
     }
     inspect_path(p);
-    if (gen.jail[1] != '\0' && gen.fd != -1) {
-        inspect_inside(p, gen.jail, INSPECT_DEPTH, &left);
+}
+
+/* Warns of a log that is a terminal: children write it to nowhere. Standard
+ * input, output and error are not expected to be one. */
+static void terminals_warn(server_rec *s)
+{
+    struct stat st;
+    long max;
+    int fd;
+
+    gen.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    max = descriptors_max();
+    fd_close(&gen.status);
+    for (fd = 3; fd < max; fd++) {
+        if (fstat(fd, &st) == 0 && is_terminal(fd, &st)) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                         "descriptor %d, a log perhaps, is a terminal, and "
+                         "children lose what they write to it; log to a file, "
+                         "or to \"|/bin/cat\"",
+                         fd);
+            return;
+        }
     }
 }
 
+/* Parent, root, one thread; everybody else is configured. */
 static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                               apr_pool_t *ptemp, server_rec *s)
 {
@@ -2515,7 +2725,7 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (gen.jail == NULL) {
         return OK;
     }
-    if (!may_confine(s) || gen.fd == -1 || probe_entry(ptemp, s) != PROBE_OK
+    if (!may_confine(s) || gen.fd == -1 || !goes_on(s, probe_entry(ptemp, s))
         || (gen.fix_root && !link_make(ptemp, s) && !is_restart())) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -2525,6 +2735,7 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (is_final_pass()) {
         find_all(ptemp);
         (void)findings_log(s, FINDING_WARNING);
+        terminals_warn(s);
         if (findings_log(s, FINDING_ERROR) > 0 && !is_restart()) {
             return HTTP_INTERNAL_SERVER_ERROR;
         }
@@ -2596,6 +2807,70 @@ static apr_status_t child_lost(void *s)
     return APR_SUCCESS;
 }
 
+/* Gives up the terminal that a descriptor is for, if it is the controlling one
+ * of this process, which stays in its session and process group: Ctrl-C, and
+ * what prefork's parent sends to its group, must reach it; so no setsid(2). The
+ * leader of a session (-X in a container) sends itself a SIGHUP by that.
+ * Returns an errno, or 0. */
+static int terminal_leave(int fd)
+{
+    int rv = 0;
+#ifdef TIOCNOTTY
+    int leads = getsid(0) == getpid();
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, old;
+
+    if (leads && sigaction(SIGHUP, &ignore, &old) == -1) {
+        return errno;
+    }
+    rv = ioctl(fd, TIOCNOTTY) == -1 ? errno : 0;
+    if (leads && sigaction(SIGHUP, &old, NULL) == -1) {
+        return errno;
+    }
+#endif
+    return rv;
+}
+
+/* Takes this process, still root and outside, off all terminals: what runs in
+ * the jail would type into root's shell by TIOCSTI, ioctl_tty(2). Descriptors
+ * become /dev/null. Whether none is left. */
+static int terminals_leave(server_rec *s)
+{
+    static const char *const tty = "/dev/tty";
+    long max = descriptors_max();
+    int null = -1, rv = 0, fd;
+    struct stat st;
+
+    for (fd = 0; fd < max && rv == 0; fd++) {
+        if (fstat(fd, &st) == -1 || !is_terminal(fd, &st)) {
+            continue;
+        }
+        rv = terminal_leave(fd); /* where there is no /dev/tty */
+        rv = rv == ENOTTY || rv == EIO || rv == EBADF ? 0 : rv;
+        if (null == -1) {
+            null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        }
+        if (rv == 0 && (null == -1 || dup2(null, fd) == -1)) {
+            rv = errno;
+        }
+    }
+    fd_close(&null);
+    fd = rv == 0 ? open(tty, O_RDWR | O_NOCTTY | O_CLOEXEC) : -1;
+    if (fd != -1) {
+        rv = terminal_leave(fd);
+        close(fd);
+    }
+    else if (rv == 0 && errno != ENXIO && errno != ENOENT && errno != ENODEV
+             && errno != EIO && errno != EACCES && errno != EPERM) {
+        rv = errno; /* those say that there is none, or none for root */
+    }
+    if (rv != 0) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "leave the terminal before entering the jail %s",
+                     gen.jail);
+    }
+    return rv == 0;
+}
+
 /* Each forked process, root, one thread, before mod_unixd. All MPMs set
  * STARTING in a child for such hooks; the parent is RUNNING when it respawns
  * a daemon. Daemons, and whatever else is not known, are left to mod_unixd,
@@ -2616,20 +2891,25 @@ static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
     tzset();
     (void)ap_mpm_query(AP_MPMQ_MPM_STATE, &state);
     gen.is_child = gen.probing || (gen.configured && state == AP_MPMQ_STARTING);
-    if (!gen.is_child) {
-        return OK;
+    if (gen.is_child) {
+        apr_pool_pre_cleanup_register(p, s, child_lost);
     }
-    apr_pool_pre_cleanup_register(p, s, child_lost);
-    if (gen.late) {
+    if (gen.door != gen.jail) { /* there is a /proc */
+        gen.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    }
+    if (!terminals_leave(s)) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (gen.late || !gen.is_child) {
+        fd_close(&gen.status);
+    }
+    if (gen.is_child && gen.late) {
         ap_unixd_config.chroot_dir = NULL;
         /* mod_unixd would let User's other processes, those in the jail, trace
          * this one while it is User and still outside: prctl(2) */
         gen.dumps_core = ap_coredumpdir_configured;
         ap_coredumpdir_configured = 0;
         jailer_start(s);
-    }
-    else if (gen.door != gen.jail) { /* there is a /proc */
-        gen.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     }
     return OK;
 }
@@ -2638,15 +2918,19 @@ static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
  * must not go on. The jail is opened before the first of them is forked. */
 static int chroot_drop_privileges_last(apr_pool_t *p, server_rec *s)
 {
+    int traceable;
+
     if (gen.jail == NULL) {
         return OK;
     }
     if (gen.is_child) {
         /* mod_unixd says DECLINED when it could not set the groups */
         apr_pool_cleanup_kill(p, s, child_lost);
-        if (!verify_user(s)) {
+        traceable = gen.late ? untraceable() : 0;
+        if (traceable == -1 || !verify_user(s)) {
             child_fails();
         }
+        gen.dumps_core |= traceable; /* fs.suid_dumpable says so: as it was */
         return OK;
     }
     fd_close(&gen.fd);
