@@ -186,10 +186,11 @@ typedef struct {
     ap_directive_t *node; /* the ChrootDir that counts */
     const char *error;    /* what is wrong with it */
     int fix_root;
-    apr_hash_t *top;              /* names in the host's root directory */
-    apr_hash_t *targets;          /* of those: rewrite rules map URLs to them */
-    apr_hash_t *htaccess;         /* AccessFileName files above the jail */
-    int cgid_deaf;                /* children cannot reach mod_cgid's socket */
+    apr_hash_t *top;      /* names in the host's root directory */
+    apr_hash_t *targets;  /* of those: rewrite rules map URLs to them */
+    apr_hash_t *htaccess; /* AccessFileName files above the jail */
+    int overrides;        /* somewhere they are allowed to say something */
+    int cgid_deaf;        /* children cannot reach mod_cgid's socket */
     apr_array_header_t *findings; /* of chroot_finding */
     apr_array_header_t *paths;    /* of chroot_path; NULL: nobody looks */
     apr_hash_t *needs;            /* those of them that are needs */
@@ -1234,6 +1235,8 @@ static void tree_look(apr_pool_t *p, apr_hash_t *rows,
         if (row != NULL) {
             node_look(p, node, row);
         }
+        gen.overrides |= strncasecmp(node->directive, "AllowOverride", 13) == 0
+                         && strcasecmp(node->args, "None") != 0;
         if (strcasecmp(node->directive, "AccessFileName") == 0
             && strchr(node->args, '/') != NULL) {
             finding_add(node, FINDING_ERROR,
@@ -3137,7 +3140,7 @@ static apr_status_t chroot_dirwalk_stat(apr_finfo_t *finfo, request_rec *r,
 
 /* The directory walk's look for a .htaccess file in dir, which ends with "/".
  * What children cannot read they must not do without: httpd's answer to EACCES
- * is 403. */
+ * is 403. httpd looks for the file, too, where nothing says AllowOverride. */
 static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
                                          const char *name,
                                          ap_configfile_t **file,
@@ -3150,12 +3153,12 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
         return ap_pcfg_openfile(file, r->pool,
                                 ap_make_full_path(r->pool, inner, name));
     }
-    return strncmp(gen.jail, dir, strlen(dir)) == 0
-                   && apr_hash_get(gen.htaccess, *full_name,
-                                   APR_HASH_KEY_STRING)
-                          == NULL
-               ? APR_ENOENT
-               : APR_EACCES;
+    if (strncmp(gen.jail, dir, strlen(dir)) != 0) {
+        return gen.overrides ? APR_EACCES : APR_ENOENT;
+    }
+    return apr_hash_get(gen.htaccess, *full_name, APR_HASH_KEY_STRING) != NULL
+               ? APR_EACCES
+               : APR_ENOENT;
 }
 
 /* When everything has been decided: from here on names are inner ones. A
