@@ -3591,10 +3591,9 @@ static int device_is_harmless(dev_t device)
 static void find_inside(apr_pool_t *p, const char *dir, const char *name,
                         const struct stat *st, const char *text)
 {
-    find_file(p,
-              ap_escape_logitem(p, apr_pstrcat(p, gen.jail, dir, "/", name,
-                                               NULL)),
-              st, text);
+    find_file(
+        p, ap_escape_logitem(p, apr_pstrcat(p, gen.jail, dir, "/", name, NULL)),
+        st, text);
 }
 
 /* One entry of a directory in the jail: device nodes, set-user-id files and a
@@ -3661,7 +3660,7 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
     else {
         fd_close(&fd);
     }
-    for (i = 0; i < below->nelts && *left > 0; i++) {
+    for (i = 0; *left > 0 && i < below->nelts; i++) {
         inspect_inside(p, APR_ARRAY_IDX(below, i, const char *), depth - 1,
                        left);
     }
@@ -4000,8 +3999,8 @@ static void look(apr_pool_t *p, chroot_seen *seen)
         return;
     }
     for (i = 0; i < gen.paths->nelts; i++) {
-        seen->fates[i] = path_fate(
-            p, &APR_ARRAY_IDX(gen.paths, i, chroot_path), "");
+        seen->fates[i] = path_fate(p, &APR_ARRAY_IDX(gen.paths, i, chroot_path),
+                                   "");
     }
     i = gen.findings->nelts;
     if (gen.jail[1] != '\0') {
@@ -4046,8 +4045,7 @@ static chroot_probe act_search(apr_pool_t *p, server_rec *s, chroot_seen *seen)
     const char *user = ap_unixd_config.user_name;
 
     if (setgid(ap_unixd_config.group_id) == -1
-        || (user[0] != '#'
-            && initgroups(user, ap_unixd_config.group_id) == -1)
+        || (user[0] != '#' && initgroups(user, ap_unixd_config.group_id) == -1)
         || setuid(ap_unixd_config.user_id) == -1 || untraceable() == -1
         || !may_search(gen.fd)) {
         return errno == EACCES ? PROBE_NO_SEARCH : PROBE_OK;
@@ -4177,15 +4175,14 @@ static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
     }
     seen_unmap(seen, answer);
     if (answer == PROBE_NO_SEARCH) {
-        ap_log_error(APLOG_MARK,
-                     is_restart() ? APLOG_ALERT : APLOG_ALERT | APLOG_STARTUP,
-                     EACCES, s,
-                     "ChrootDir \"%s\" on line %d of %s: User %s cannot "
-                     "search it%s",
-                     gen.jail, gen.node->line_num, gen.node->filename,
-                     ap_unixd_config.user_name,
-                     gen.fix_root
-                         ? ", or a directory above it, so that without "
+        ap_log_error(
+            APLOG_MARK,
+            is_restart() ? APLOG_ALERT : APLOG_ALERT | APLOG_STARTUP, EACCES, s,
+            "ChrootDir \"%s\" on line %d of %s: User %s cannot "
+            "search it%s",
+            gen.jail, gen.node->line_num, gen.node->filename,
+            ap_unixd_config.user_name,
+            gen.fix_root ? ", or a directory above it, so that without "
                            "a jail nothing would be served"
                          : "");
     }
@@ -4473,8 +4470,7 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (gen.jail == NULL) {
         return OK;
     }
-    if (!may_confine(s) || gen.fd == -1
-        || !goes_on(s, probe_entry(ptemp, s))) {
+    if (!may_confine(s) || gen.fd == -1 || !goes_on(s, probe_entry(ptemp, s))) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (gen.fix_root && !servers_order(pconf, ptemp, s)) {
