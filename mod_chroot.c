@@ -166,6 +166,7 @@ typedef struct {
     chroot_level level;  /* of the finding when children cannot use it */
     int is_need;         /* nobody named it: it must be inside by this name */
     int mode;            /* of access(2); 0: what its type suggests */
+    unsigned does;       /* of its row */
     chroot_fate fate;
 } chroot_path;
 
@@ -604,7 +605,7 @@ typedef enum {
     FORM_TYPED,   /* the same behind txt:, rnd: or dbm: */
     FORM_COMMAND, /* the same, up to a blank */
     FORM_SOCKET,  /* between unix: and a "|" */
-    FORM_VALUE,   /* behind "=", up to a blank or a comma */
+    FORM_VALUE,   /* it all, or behind "=", up to a blank or a comma */
     FORM_PHP,     /* a list, by ":" or ";", behind a setting's name */
     FORM_SECTION, /* absolute, maybe a pattern; before it, maybe, "~" */
     FORM_TARGET,  /* of a RewriteRule, unless it is a URL */
@@ -662,7 +663,9 @@ static const chroot_directive directives[] = {
     /* mod_md_config.c, mod_fcgid, whose manager is jailed */
     { "MDCACertificateFile", 0, FORM_ROOTED, 0 },
     { "FcgidWrapper", 0, FORM_COMMAND, 0 },
-    { "FcgidIPCDir MDStoreDir WSGISocketPrefix", 0, FORM_ROOTED, WRITES },
+    { "FcgidIPCDir", 0, FORM_ROOTED, WRITES },
+    { "MDStoreDir", 0, FORM_ROOTED, 0 },
+    { "WSGISocketPrefix", 0, FORM_ROOTED, BACKEND },
     /* providers of mod_socache; mod_dbd.c */
     { "SSLSessionCache SSLStaplingCache AuthnCacheSOCache CacheSocache", 0,
       FORM_TYPED, WRITES },
@@ -816,7 +819,7 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
         while (c != NULL && strncmp(c, "=/", 2) && strncmp(c, "=\"/", 3)) {
             c = strchr(c + 1, '=');
         }
-        path = c != NULL ? strchr(c, '/') : "";
+        path = c != NULL ? strchr(c, '/') : *path == '/' ? path : "";
     }
     else if (row->form == FORM_NONE
              || (row->form == FORM_PHP && !php_names_paths(words[0]))
@@ -892,18 +895,36 @@ static void need_add(const ap_directive_t *node, const char *path, int mode,
     }
 }
 
-/* The cure for a path that children do not find: what to make, quoted for the
- * shell when it holds anything but letters, digits and "_./+-". */
+/* A path for the shell, quoted when it holds anything but letters, digits and
+ * "_./+-". */
+static const char *shell_word(apr_pool_t *p, const char *path)
+{
+    char *out = apr_palloc(p, 4 * strlen(path) + 3), *to = out;
+
+    if (path[strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                          "0123456789_./+-")]
+        == '\0') {
+        return path;
+    }
+    *to++ = '\'';
+    for (; *path != '\0'; path++) {
+        if (*path == '\'') {
+            memcpy(to, "'\\'", 3);
+            to += 3;
+        }
+        *to++ = *path;
+    }
+    *to++ = '\'';
+    *to = '\0';
+    return out;
+}
+
+/* The cure for a path that children do not find. */
 static const char *copy_cure(apr_pool_t *p, const char *path)
 {
-    const char *to = apr_pstrcat(p, gen.jail, path, NULL), *c;
-
-    for (c = to; apr_isalnum(*c) || (*c != '\0' && strchr("_./+-", *c)); c++) {
-        continue;
-    }
-    return *c == '\0'
-               ? apr_psprintf(p, "copy it to %s", to)
-               : apr_psprintf(p, "copy it to '%s'", ap_escape_logitem(p, to));
+    return apr_pstrcat(p, "copy it to ",
+                       shell_word(p, apr_pstrcat(p, gen.jail, path, NULL)),
+                       NULL);
 }
 
 /* A host, by its name unless it is an address, or a URL that has one. */
@@ -922,9 +943,7 @@ static void need_host(apr_pool_t *p, const ap_directive_t *node,
              R_OK, level);
 }
 
-/* What a directive needs whose words may be URLs of back ends: mod_proxy spools
- * large bodies to the first directory that it can write to
- * (apr_temp_dir_get). */
+/* What a directive needs whose words may be URLs of back ends. */
 static void look_backends(apr_pool_t *p, const ap_directive_t *node,
                           char **words)
 {
@@ -948,14 +967,17 @@ static void look_backends(apr_pool_t *p, const ap_directive_t *node,
 static void look_names(apr_pool_t *p, const ap_directive_t *node, char **words,
                        chroot_level level)
 {
-    int i;
+    int is_userdir = strcasecmp(node->directive, "UserDir") == 0, i;
 
+    if (is_userdir && words[0] != NULL
+        && (strcasecmp(words[0], "disabled") == 0
+            || strcasecmp(words[0], "enabled") == 0)) {
+        return; /* names of users, who need not be known */
+    }
     for (i = 0; words[i] != NULL; i++) {
         if (strcasecmp(words[i], "file-owner") == 0
-            || (strcasecmp(node->directive, "UserDir") == 0
-                && words[i][0] != '/' && strchr(words[i], ':') == NULL
-                && strcasecmp(words[i], "disabled") != 0
-                && strcasecmp(words[i], "enabled") != 0)) {
+            || (is_userdir && words[i][0] != '/'
+                && strchr(words[i], ':') == NULL)) {
             need_add(node, "/etc/passwd", R_OK, level);
         }
         else if (strcasecmp(words[i], "file-group") == 0) {
@@ -964,7 +986,9 @@ static void look_names(apr_pool_t *p, const ap_directive_t *node, char **words,
         else if (strcasecmp(words[i], "forward-dns") == 0
                  || strcasecmp(words[i], "host") == 0
                  || strcasecmp(words[i], "Remote_Host") == 0
-                 || (level == FINDING_WARNING && flag_value(words[i]) == 1)) {
+                 || (level == FINDING_WARNING
+                     && (flag_value(words[i]) == 1
+                         || strcasecmp(words[i], "double") == 0))) {
             need_add(node, "/etc/resolv.conf", R_OK, level);
         }
         else if (i > 0 && strcasecmp(words[0], "from") == 0
@@ -1069,6 +1093,27 @@ static void look_pipes(apr_pool_t *p, const ap_directive_t *node, char **words)
     }
 }
 
+/* Daemons of mod_wsgi: their chroot= wants outer names, and gets inner ones. */
+static void look_daemons(apr_pool_t *p, const ap_directive_t *node)
+{
+    int has_jail = strstr(node->args, "chroot=") != NULL;
+
+    if (gen.fix_root) {
+        finding_add(node, FINDING_WARNING,
+                    has_jail ? "has a chroot= of its own, and finds no script; "
+                               "use embedded mode"
+                             : "makes processes that are not jailed; use "
+                               "embedded mode");
+    }
+    else if (!has_jail) {
+        finding_add(node, FINDING_WARNING,
+                    apr_psprintf(p,
+                                 "makes processes that are not jailed; add "
+                                 "chroot=%s home=/",
+                                 gen.jail));
+    }
+}
+
 /* What is wrong, with FixRoot on, with a path that a directive names and that
  * is not below the jail; or NULL. */
 static const char *outside_error(apr_pool_t *p, const chroot_directive *row,
@@ -1090,11 +1135,22 @@ static const char *outside_error(apr_pool_t *p, const chroot_directive *row,
     }
     if (row->does & DECIDES) {
         return apr_psprintf(p,
-                            "decides by \"%s\", which is not in the jail; %s "
-                            "and write that path",
+                            "decides by \"%s\", which is not in the jail; "
+                            "%s, unless that has a URL, and write that "
+                            "path",
                             path, copy_cure(p, path));
     }
     return NULL;
+}
+
+/* Whether the socket of a database is followed by another host, to which libpq
+ * goes on: "host=/run/postgresql,127.0.0.1". */
+static int has_second_host(const char *word, const char *path)
+{
+    const char *next = strstr(word, path);
+
+    next = next != NULL ? next + strlen(path) : "";
+    return *next == ',' && next[1 + strcspn(next + 1, "=, ")] != '=';
 }
 
 /* Notes word number n of a directive, if it names a path. */
@@ -1135,18 +1191,35 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     if (error != NULL) {
         finding_add(node, FINDING_ERROR, error);
     }
-    note = path_note(node, words[n], path);
+    note = path_note(node,
+                     row->form == FORM_SOCKET || row->form == FORM_VALUE
+                             || row->form == FORM_TYPED
+                             || row->form == FORM_COMMAND
+                         ? path
+                         : words[n],
+                     path);
     note->rest = apr_pstrdup(gen.findings->pool, rest);
-    note->level = error != NULL || row->form == FORM_SECTION
-                          || row->form == FORM_TESTED
+    note->level = error != NULL || row->form == FORM_TESTED
+                          || (row->form == FORM_SECTION
+                              && (gen.fix_root || path_inside(path) == NULL))
+                          || (row->form == FORM_VALUE
+                              && has_second_host(words[n], path))
                       ? FINDING_NOTE
                   : row->does & DECIDES ? FINDING_ERROR
                                         : FINDING_WARNING;
     note->mode = row->does & WRITES ? W_OK : 0;
+    note->does = row->does;
     if (row->form == FORM_SECTION
         && (apr_fnmatch_test(path) || n > 0
             || strcasecmp(node->directive, "<DirectoryMatch") == 0)) {
         note->fate = FATE_INSIDE; /* a pattern, for all that is known */
+    }
+    else if (gen.fix_root && path_inside(path) == NULL) {
+        /* one that the jail is in is about the jail as well */
+        note->fate = path_below(gen.jail, path) != NULL
+                             && (row->form == FORM_SECTION || *rest != '\0')
+                         ? FATE_INSIDE
+                         : FATE_OUTSIDE;
     }
 }
 
@@ -1181,6 +1254,7 @@ static void look_exposed(apr_pool_t *p, const ap_directive_t *node,
 static void node_look(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row)
 {
+    static const char *const proxied[] = { "P", "proxy", NULL };
     apr_array_header_t *list = apr_array_make(p, 8, sizeof(char *));
     const char *args = node->args, *tail = strrchr(args, '>'), *path, *rest;
     char **words, *copy;
@@ -1209,7 +1283,8 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
             }
         }
     }
-    if (row->does & BACKEND) {
+    if ((row->does & BACKEND)
+        && (row->form != FORM_TARGET || rule_has(words, proxied))) {
         look_backends(p, node, words);
     }
     if (row->does & NAMES) {
@@ -1241,6 +1316,9 @@ static void tree_look(apr_pool_t *p, apr_hash_t *rows,
             && strchr(node->args, '/') != NULL) {
             finding_add(node, FINDING_ERROR,
                         "names a path, and has to be a file's name");
+        }
+        if (strcasecmp(node->directive, "WSGIDaemonProcess") == 0) {
+            look_daemons(p, node);
         }
         if (node->first_child != NULL) {
             tree_look(p, rows, node->first_child);
@@ -2258,10 +2336,7 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
         return path->fate;
     }
     if (gen.fix_root && !path->is_need) {
-        if (inner == NULL) {
-            return FATE_OUTSIDE;
-        }
-        name = inner;
+        name = inner; /* what is outside was known before */
     }
     if (stat(name, &st) == -1) {
         return errno == EACCES         ? FATE_UNREADABLE
@@ -2423,16 +2498,31 @@ static const char *link_relative(apr_pool_t *p)
     return up;
 }
 
+/* Whether the link is there, for a process that is in the jail. */
+static int link_is_right(const char *relative)
+{
+    char target[PATH_MAX];
+    struct stat root, there;
+    ssize_t n = readlink(gen.jail, target, sizeof(target) - 1);
+
+    target[n > 0 ? n : 0] = '\0';
+    return (strcmp(target, LINK_ANCHOR "/..") == 0
+            || strcmp(target, relative) == 0)
+           && stat("/", &root) == 0 && stat(gen.jail, &there) == 0
+           && root.st_dev == there.st_dev && root.st_ino == there.st_ino;
+}
+
 /* Makes the link in the jail, with the directories above it, in a process that
  * is chrooted into it already and cannot be led anywhere else. Returns an
  * errno, LINK_WRONG, or 0 when the link is there. */
 static int link_make_inside(const char *relative)
 {
-    char part[PATH_MAX], target[PATH_MAX];
-    struct stat root, there;
+    char part[PATH_MAX];
     const char *end = gen.jail;
-    ssize_t n;
 
+    if (link_is_right(relative)) {
+        return 0;
+    }
     while ((end = strchr(end + 1, '/')) != NULL) {
         memcpy(part, gen.jail, end - gen.jail);
         part[end - gen.jail] = '\0';
@@ -2444,14 +2534,7 @@ static int link_make_inside(const char *relative)
         || (symlink(LINK_ANCHOR "/..", gen.jail) == -1 && errno != EEXIST)) {
         return errno;
     }
-    n = readlink(gen.jail, target, sizeof(target) - 1);
-    target[n > 0 ? n : 0] = '\0';
-    return (strcmp(target, LINK_ANCHOR "/..") == 0
-            || strcmp(target, relative) == 0)
-                   && stat("/", &root) == 0 && stat(gen.jail, &there) == 0
-                   && root.st_dev == there.st_dev && root.st_ino == there.st_ino
-               ? 0
-               : LINK_WRONG;
+    return link_is_right(relative) ? 0 : LINK_WRONG;
 }
 
 /* Makes the link, as a probe. */
@@ -2477,11 +2560,13 @@ static int link_make(apr_pool_t *p, server_rec *s)
     ap_log_error(
         APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv == LINK_WRONG ? 0 : rv, s,
         "%s%s %s; ChrootFixRoot On needs there a link to the jail: "
-        "mkdir -p %s%s && ln -s %s %s%s",
+        "mkdir -p %s && ln -s %s %s",
         gen.jail, gen.jail,
         rv == LINK_WRONG ? "is something else; remove it" : "cannot be made",
-        gen.jail, dir[1] != '\0' ? dir : "", link_relative(p), gen.jail,
-        gen.jail);
+        shell_word(p,
+                   apr_pstrcat(p, gen.jail, dir[1] != '\0' ? dir : "", NULL)),
+        link_relative(p),
+        shell_word(p, apr_pstrcat(p, gen.jail, gen.jail, NULL)));
     return 0;
 }
 
@@ -2601,6 +2686,32 @@ static int goes_on(server_rec *s, chroot_probe answer)
     return 1;
 }
 
+/* The cure for a path of the configuration that is not in the jail. What is
+ * written to, or made by a server, is of no use as a copy; what decides about
+ * access may be a secret. */
+static const char *path_cure(apr_pool_t *p, const chroot_path *path)
+{
+    struct stat st;
+
+    if (path->mode == W_OK) {
+        return apr_psprintf(p, "name a directory there, owner %s",
+                            ap_unixd_config.user_name);
+    }
+    if (path_below(gen.jail, path->path) != NULL) {
+        return "name what is in it";
+    }
+    if ((path->does & BACKEND) && !(path->does & MAPS)
+        && stat(path->path, &st) == 0
+        && (S_ISSOCK(st.st_mode) || S_ISDIR(st.st_mode))) {
+        return "have its server make it there and write that path";
+    }
+    return apr_pstrcat(p, copy_cure(p, path->path),
+                       path->does & DECIDES ? ", unless that has a URL"
+                       : gen.fix_root       ? " and write that path"
+                                            : "",
+                       NULL);
+}
+
 /* What there is to say of a path that children cannot use, or NULL when it is
  * as without a jail. */
 static const char *path_finding(apr_pool_t *p, const chroot_path *path)
@@ -2636,15 +2747,10 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
                                   "the jail; write \"%s\", or set "
                                   "ChrootFixRoot On",
                                   path->written, inner)
-               : path->mode == W_OK
-                   ? apr_psprintf(p,
-                                  "names \"%s\", which is not in the jail; "
-                                  "name a directory there, owner %s",
-                                  path->written, ap_unixd_config.user_name)
                    : apr_psprintf(p,
                                   "names \"%s\", which is not in the jail; "
                                   "%s",
-                                  path->written, copy_cure(p, path->path));
+                                  path->written, path_cure(p, path));
     default:
         return NULL;
     }
@@ -2656,7 +2762,7 @@ static void paths_find(apr_pool_t *p)
     apr_hash_t *said = apr_hash_make(p);
     const chroot_path *path = (chroot_path *)gen.paths->elts;
     const char *text, *key;
-    int i;
+    int copied = 0, i;
 
     for (i = 0; i < gen.paths->nelts; i++, path++) {
         text = path->fate != FATE_UNKNOWN && path->level != FINDING_NOTE
@@ -2674,6 +2780,17 @@ static void paths_find(apr_pool_t *p)
                             ? FINDING_WARNING /* as without a jail */
                             : path->level,
                         text);
+            copied = copied || path->is_need;
+        }
+    }
+    path = (chroot_path *)gen.paths->elts;
+    for (i = 0; copied && i < gen.paths->nelts; i++, path++) {
+        text = path->does & MAPS ? path_inside(path->path) : NULL;
+        if (text != NULL && text[1] == '\0' && gen.fix_root) {
+            finding_add(path->node, FINDING_WARNING,
+                        "maps URLs to the whole jail, and what is copied there "
+                        "has one; take the directory above it for the jail");
+            break;
         }
     }
 }
@@ -3331,7 +3448,7 @@ static const char *column(apr_pool_t *p, const chroot_path *path, int n)
 {
     static const char *const fates[] = { "unknown",   "inside",
                                          "outside",   "missing",
-                                         "leads out", "not readable by User" };
+                                         "leads out", "not usable by User" };
     const char *name = path->node->directive, *inner = path_inside(path->path);
     const char *text = path->written;
 
@@ -3341,7 +3458,10 @@ static const char *column(apr_pool_t *p, const chroot_path *path, int n)
     case 1:
         break;
     case 2:
-        text = !gen.fix_root ? path->path : inner != NULL ? inner : "-";
+        text = !gen.fix_root                      ? path->path
+               : inner != NULL                    ? inner
+               : path_below(gen.jail, path->path) ? "/"
+                                                  : "-";
         if (text[0] == '/' && path->rest[0] != '\0') {
             text = ap_make_full_path(p, text, path->rest);
         }
@@ -3440,7 +3560,11 @@ static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
         return OK;
     }
     gen.zone = zone_for_children(pconf);
-    if (geteuid() != 0 || !may_confine(s) || jail_open(pconf, s) != 0) {
+    if (geteuid() != 0) {
+        paths_find(ptemp); /* what is known without looking */
+        return OK;
+    }
+    if (!may_confine(s) || jail_open(pconf, s) != 0) {
         return OK;
     }
     answer = probe_entry(ptemp, s);

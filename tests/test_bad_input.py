@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
-from harness import USER, Link
+from harness import USER, Dir, Link, run_ok, self_link
 
+ON = "ChrootDir ${JAIL}\nChrootFixRoot On\nDocumentRoot ${JAIL}\n"
 NOBODY = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
 NO_CHROOT = ["setpriv", "--bounding-set=-sys_chroot",
              "--inh-caps=-sys_chroot"]
@@ -130,3 +131,94 @@ def test_a_refused_graceful_restart_is_a_refused_restart(httpd, variant):
     status, output = server.httpd("-k", "graceful")
     assert status != 0 and str(server.jail) in output
     server.assert_jailed(server.root / "moved")
+
+
+# --------------------------------------------- what ChrootFixRoot On refuses
+
+@pytest.mark.parametrize("lines, said", [
+    ("Alias /a ${ROOT}/link",
+     'Alias at {conf}:{line} names "{root}/link", which gets to the jail '
+     'through a symbolic link; write "{jail}"'),
+    ("Alias /a ${ROOT}/link/sub/",
+     'Alias at {conf}:{line} names "{root}/link/sub", which gets to the jail '
+     'through a symbolic link; write "{jail}/sub"'),
+    ("AccessFileName conf/.htaccess",
+     "AccessFileName at {conf}:{line} names a path, and has to be a file's "
+     "name"),
+    ("<Location />\nAuthGroupFile ${ROOT}/groups\n</Location>",
+     'AuthGroupFile at {conf}:{line} decides by "{root}/groups", which is not '
+     "in the jail; copy it to {jail}{root}/groups, unless that has a URL, and "
+     "write that path"),
+    ("RewriteMap deny txt:${ROOT}/groups",
+     'RewriteMap at {conf}:{line} decides by "{root}/groups"'),
+    ("RewriteCond /etc/passwd -f",
+     'RewriteCond at {conf}:{line} tests the file "/etc/passwd", and children '
+     "see those in the jail {jail} only"),
+    ("RewriteCond %{{ENV:X}} -f",
+     'RewriteCond at {conf}:{line} tests the file "%{{ENV:X}}", which may be '
+     "outside; begin it with the jail {jail} or %{{DOCUMENT_ROOT}}"),
+    ("RewriteCond %{{DOCUMENT_ROOT}}/../x !-d",
+     'RewriteCond at {conf}:{line} tests the file "%{{DOCUMENT_ROOT}}/../x"'),
+    ("<If \"-f '/etc/passwd'\">\nRequire all denied\n</If>",
+     '<If> at {conf}:{line} tests the file "/etc/passwd"'),
+    ("<If \"file('/etc/passwd') =~ /x/\">\nRequire all denied\n</If>",
+     '<If> at {conf}:{line} tests the file "/etc/passwd"'),
+])
+def test_what_would_decide_otherwise_is_an_error_with_file_and_line(
+        httpd, lines, said):
+    server = httpd(ON + lines.replace("{{", "{").replace("}}", "}"),
+                   files={"../link": Link("jail"), "sub": Dir, "../groups": ""},
+                   modules=["rewrite", "authz_groupfile"])
+    status, output = server.configtest()
+    assert status != 0
+    assert re.sub(r":\d+ ", ":N ", output).startswith(said.format(
+        conf=server.conf, line="N", root=server.root, jail=server.jail)), output
+    line = int(re.search(r":(\d+) ", output)[1])
+    named = server.conf.read_text().splitlines()[line - 1]
+    assert output.split()[0].strip(">") in named
+    server.refused_start()
+
+
+@pytest.mark.parametrize("lines", [
+    "RewriteCond %{REQUEST_FILENAME} !-f", "RewriteCond ${JAIL}/x -f",
+    "RewriteCond %{DOCUMENT_ROOT}/x/%{REQUEST_URI} -f",
+    "RewriteCond %{LA-U:REQUEST_FILENAME} -f",
+    "<If \"-f '${JAIL}/x'\">\n</If>",
+    "<If \"-d %{REQUEST_FILENAME}\">\n</If>",
+    "<DirectoryMatch \"x(?!y)/(.*)$\">\n</DirectoryMatch>",
+    "AccessFileName .htaccess .access", "Alias /a ${JAIL}/../jail/a"])
+def test_what_decides_as_without_a_jail_is_accepted(httpd, lines):
+    server = httpd(ON + lines, modules=["rewrite"])
+    assert server.configtest() == (0, "Syntax OK\n")
+
+
+# ----------------------------------------- the self-link, which start makes
+
+@pytest.mark.parametrize("target", [
+    Dir, "a file", Link("/srv/none"), Link("../x"),
+    Link("../../../../../../../..")])
+def test_something_else_in_the_place_of_the_self_link_is_refused(
+        httpd, variant, target):
+    server = httpd(ON)
+    place = server.jail / str(server.jail)[1:]
+    server.put({str(server.jail)[1:]: target})
+    said = server.refused_start()
+    assert f"{place} is something else; remove it" in said
+    place.rmdir() if target is Dir else place.unlink()
+    server.start().assert_jailed()
+
+
+def test_a_read_only_jail_is_told_which_link_it_needs(httpd, variant):
+    server = httpd(ON, files={"index.html": "hello"})
+    server.wrapper = ["unshare", "--mount", "--propagation", "private", "sh",
+                      "-ec", 'mount --bind "$0" "$0"; '
+                      'mount -o remount,bind,ro "$0"; exec "$@"', server.jail]
+    said = server.refused_start()
+    assert "Read-only file system" in said
+    assert f"{server.jail}{server.jail} cannot be made; ChrootFixRoot On" in said
+    run_ok(["sh", "-ec", re.search("mkdir -p .* && ln -s .*", said)[0]])
+    place = server.jail / str(server.jail)[1:]
+    assert os.readlink(place) == self_link(server.jail)[
+        str(server.jail)[1:]].target
+    server.start()
+    assert server.get("/index.html").text == "hello"

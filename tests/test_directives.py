@@ -155,7 +155,8 @@ def test_conditional_sections_includes_and_macros_are_the_main_server(
 
 
 def test_directive_names_are_read_in_any_case(httpd):
-    httpd("chrootdir ${JAIL}\nCHROOTFIXROOT on").start().assert_jailed()
+    httpd("chrootdir ${JAIL}\nCHROOTFIXROOT on\nDocumentRoot ${JAIL}"
+          ).start().assert_jailed()
 
 
 def test_a_continued_line_is_one_directive(httpd):
@@ -347,6 +348,19 @@ def test_the_module_shows_one_symbol(builds, variant):
     lines = run_ok(["nm", "-D", "--defined-only", builds.variant(variant)])
     assert [line.split()[-1] for line in lines.splitlines()] == \
         ["chroot_module"]
+
+
+def test_with_fixroot_a_jail_has_one_name(httpd):
+    """httpd matches sections by names; a link would be a second one."""
+    server = httpd("ChrootDir ${ROOT}/link\nChrootFixRoot On", files=PLACES)
+    status, output = server.configtest()
+    assert status != 0
+    assert f'ChrootDir "{server.root}/link"' in output
+    assert "is a symbolic link" in output
+    assert f'write "{server.root}/here"' in output
+    status, output = server.configtest(
+        "ChrootDir ${ROOT}/here\nChrootFixRoot On")
+    assert (status, output) == (0, "Syntax OK\n")
 
 
 def test_configtest_says_ok_and_leaves_nothing(httpd, variant):
