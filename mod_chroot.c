@@ -58,15 +58,54 @@
 #include <poll.h>
 #include <sched.h>
 
+#include <linux/magic.h>
+#include <stdint.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #endif
 
 /* configure says whether late chroot is wanted; it takes Linux's clone(2) */
 #if !defined(CHROOT_LATE) || !defined(CLONE_FS)
 #undef CHROOT_LATE
 #define CHROOT_LATE 0
+#endif
+
+/* ChrootFixRoot Mount takes Linux 5.12, and headers that know its calls; libc
+ * may not. Numbers of linux/mount.h and linux/openat2.h. */
+#if defined(__linux__) && defined(SYS_mount_setattr) && defined(SYS_openat2)
+#define CHROOT_VIEW 1
+#else
+#define CHROOT_VIEW 0
+#endif
+#ifndef MOUNT_ATTR_RDONLY
+#define MOUNT_ATTR_RDONLY 0x1
+#define MOUNT_ATTR_NOSUID 0x2
+#define MOUNT_ATTR_NODEV  0x4
+#define MOUNT_ATTR_NOEXEC 0x8
+#endif
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE   0x1
+#define OPEN_TREE_CLOEXEC O_CLOEXEC
+#endif
+#ifndef MOVE_MOUNT_F_EMPTY_PATH
+#define MOVE_MOUNT_F_EMPTY_PATH 0x4
+#define MOVE_MOUNT_T_EMPTY_PATH 0x40
+#endif
+#ifndef FSOPEN_CLOEXEC
+#define FSOPEN_CLOEXEC      0x1
+#define FSMOUNT_CLOEXEC     0x1
+#define FSCONFIG_CMD_CREATE 6
+#endif
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
+#endif
+#ifndef RESOLVE_IN_ROOT
+#define RESOLVE_NO_SYMLINKS 0x4
+#define RESOLVE_IN_ROOT     0x10
 #endif
 
 /* Elsewhere an ordinary descriptor does; the jail is never read through it */
@@ -202,12 +241,13 @@ typedef struct {
  * Filled in the parent, inherited by its children, never written by requests.
  */
 typedef struct {
-    const char *jail;     /* canonical path, NULL without a jail */
-    const char *written;  /* the argument of ChrootDir */
-    int links;            /* it gets to the jail through symbolic links */
-    ap_directive_t *node; /* the ChrootDir that counts */
-    int fix_root;
-    apr_array_header_t *roots;        /* of chroot_root: the jail's spellings */
+    const char *jail;          /* canonical path, NULL without a jail */
+    const char *written;       /* the argument of ChrootDir */
+    int links;                 /* it gets to the jail through symbolic links */
+    ap_directive_t *node;      /* the ChrootDir that counts */
+    int fix_root;              /* ChrootFixRoot On */
+    int mount;                 /* ChrootFixRoot Mount */
+    apr_array_header_t *roots; /* of chroot_root: the jail's spellings */
     apr_array_header_t *targets;      /* of char *: mapped to, and not inside */
     apr_array_header_t *access_names; /* of char *: AccessFileName */
     int sections;                     /* how many were compiled */
@@ -608,6 +648,7 @@ static void compile_fix_root(apr_pool_t *p)
 
     gen.fix_root = gen.jail != NULL && strcmp(gen.jail, "/") != 0
                    && word != NULL && flag_value(word) == 1;
+    gen.mount = word != NULL && strcasecmp(word, "Mount") == 0;
 }
 
 /* Keeps a copy of something to say about a directive, which may be none. */
@@ -3027,6 +3068,9 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
         gen.paths = apr_array_make(ptemp, 64, sizeof(chroot_path));
         gen.needs = apr_hash_make(ptemp);
     }
+    if (gen.mount) {
+        return OK;
+    }
     if (gen.fix_root || gen.paths != NULL) {
         compile_tree(pconf, ptemp);
     }
@@ -3037,6 +3081,1128 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
     compile_cgid(pconf);
     register_request_hooks();
     return OK;
+}
+
+/* ------------------------------------------------------------------------
+ * The view: with ChrootFixRoot Mount, children see a file system of their own
+ * that holds ChrootDir, what URLs are mapped to and what ChrootBind names, each
+ * by its own name
+ */
+
+/* What is done at a path of the view. A want of a higher rank wins: what the
+ * configuration implies, what httpd's modules write to, what ChrootBind says. */
+typedef enum { VIEW_DIRECTORY, VIEW_LINK, VIEW_BIND } view_kind;
+typedef enum { RANK_MAPPED, RANK_NEEDED, RANK_EXPLICIT } view_rank;
+
+typedef struct {
+    const char *path;           /* outside, and in the view */
+    const char *target;         /* of a link */
+    const ap_directive_t *node; /* that wants it, or NULL */
+    struct stat st;             /* as it is outside */
+    view_kind kind;
+    view_rank rank;
+    int writable;
+    int below; /* a bind above is in the view: the place is there */
+    int tree;  /* what is to be mounted, while the view is built */
+} view_step;
+
+/* A ChrootBind's path, until the plan is made */
+typedef struct {
+    const char *path;
+    const ap_directive_t *node;
+    int writable;
+} view_bind;
+
+/* Which words of a directive are paths that URLs are mapped to, and which
+ * characters make them depend on the request (mod_alias.c, mod_userdir.c,
+ * mod_vhost_alias.c, mod_wsgi.c) */
+#define WORD_LAST (-1)
+#define WORD_ALL  (-2)
+
+typedef struct {
+    const char *name;
+    int word;
+    const char *variables;
+} view_mapping;
+
+static const view_mapping view_mappings[] = {
+    { "DocumentRoot", 0, "" },
+    { "Alias", WORD_LAST, "" },
+    { "AliasMatch", WORD_LAST, "$" },
+    { "ScriptAlias", WORD_LAST, "" },
+    { "ScriptAliasMatch", WORD_LAST, "$" },
+    { "UserDir", WORD_ALL, "*" },
+    { "VirtualDocumentRoot", 0, "%" },
+    { "VirtualDocumentRootIP", 0, "%" },
+    { "VirtualScriptAlias", 0, "%" },
+    { "VirtualScriptAliasIP", 0, "%" },
+    { "WSGIScriptAlias", 1, "" },
+    { "WSGIScriptAliasMatch", 1, "$" },
+};
+
+/* How many mapped paths outside ChrootDir are mounted one by one */
+#define VIEW_MAPPED_MAX 1024
+
+/* As the kernel does, path_resolution(7) */
+#define VIEW_LINKS_MAX 40
+
+/* Seconds for the builder, which needs a thousandth of one, and its stack */
+#define VIEW_DEADLINE 10
+#define VIEW_STACK    (64 * 1024)
+
+/* Descriptors for it: two more than there are mounts, but for small change */
+#define VIEW_DESCRIPTORS 4096
+
+/* What the last view that worked was, for as long as the server runs: this
+ * module is loaded anew at each restart. */
+#define VIEW_KEPT "mod_chroot " CHROOT_VERSION " view"
+
+typedef struct {
+    int ns, fd; /* its namespace, and its root */
+    int seal_error;
+    char jail[PATH_MAX]; /* that is in it */
+    dev_t dev;
+    ino_t ino;
+} view_kept;
+
+/* What is planned, and what came of it. Both are of one generation. */
+static struct {
+    apr_array_header_t *binds; /* of view_bind */
+    apr_array_header_t *steps; /* of view_step *, sorted by path */
+    apr_hash_t *by_path;
+    const ap_directive_t *too_many;
+    int mapped;
+    struct stat jail;
+    view_kept *kept; /* what children are in */
+} view;
+
+/* What the builder shares with the parent: where it is, for error texts, and
+ * its descriptors, which are the parent's. */
+static struct {
+    const char *call, *path;
+    int error, done;
+    int ns, fd, place, tree;
+    int seal_error; /* 0: sealed; EXDEV: one can climb out of it */
+} built;
+
+static apr_status_t view_reset(void *unused)
+{
+    memset(&view, 0, sizeof(view));
+    return APR_SUCCESS;
+}
+
+/* Whether User or Group of the configuration, or everybody, may write. */
+static int user_may_write(const struct stat *st)
+{
+    return (st->st_uid == ap_unixd_config.user_id && (st->st_mode & S_IWUSR))
+           || (st->st_gid == ap_unixd_config.group_id
+               && (st->st_mode & S_IWGRP))
+           || (st->st_mode & S_IWOTH);
+}
+
+/* The step at a path, a new directory when there was none. */
+static view_step *view_step_at(const char *path, const struct stat *st)
+{
+    view_step *step = apr_hash_get(view.by_path, path, APR_HASH_KEY_STRING);
+    apr_pool_t *p = view.steps->pool;
+
+    if (step == NULL) {
+        step = apr_pcalloc(p, sizeof(*step));
+        step->path = apr_pstrdup(p, path);
+        step->st = *st;
+        step->tree = -1;
+        APR_ARRAY_PUSH(view.steps, view_step *) = step;
+        apr_hash_set(view.by_path, step->path, APR_HASH_KEY_STRING, step);
+    }
+    return step;
+}
+
+/* Reads a symbolic link in the directory here. Whoever can replace it could
+ * choose what is mounted: not followed when that is User. Returns its target,
+ * or NULL and why. */
+static const char *view_link(apr_pool_t *p, const char *here, const char *name,
+                             const struct stat *st, const char **why)
+{
+    char target[PATH_MAX];
+    struct stat dir;
+    ssize_t n;
+    int rv;
+
+    if (lstat(here, &dir) == -1
+        || (n = readlink(name, target, sizeof(target))) == -1) {
+        rv = errno;
+        *why = apr_psprintf(p, "%s: %pm", name, &rv);
+        return NULL;
+    }
+    if (st->st_uid == ap_unixd_config.user_id || user_may_write(&dir)) {
+        *why = apr_psprintf(p, "%s is a symbolic link that User may replace",
+                            name);
+        return NULL;
+    }
+    return apr_pstrmemdup(p, target, n);
+}
+
+/* Plans all that leads to an absolute path: directories, and symbolic links as
+ * they are. Returns the path that it really is, with st, or NULL and why. */
+static const char *view_way(apr_pool_t *p, const char *path, struct stat *st,
+                            const char **why)
+{
+    const char *here = "/", *name, *target, *rest = path;
+    int links = 0, rv;
+    size_t length;
+
+    rv = lstat("/", st);
+    while (rv == 0 && S_ISDIR(st->st_mode)) {
+        rest += strspn(rest, "/");
+        if (*rest == '\0') {
+            return here;
+        }
+        (void)view_step_at(here, st);
+        length = strcspn(rest, "/");
+        name = apr_pstrcat(p, here[1] != '\0' ? here : "", "/",
+                           apr_pstrmemdup(p, rest, length), NULL);
+        if (length == 1 && rest[0] == '.') {
+            name = here;
+        }
+        else if (length == 2 && rest[0] == '.' && rest[1] == '.') {
+            name = path_parent(p, here);
+        }
+        rest += length;
+        rv = lstat(name, st);
+        if (rv == 0 && S_ISLNK(st->st_mode)) {
+            target = links++ < VIEW_LINKS_MAX
+                         ? view_link(p, here, name, st, why)
+                         : (errno = ELOOP, *why = "too many links", NULL);
+            if (target == NULL) {
+                return NULL;
+            }
+            view_step_at(name, st)->kind = VIEW_LINK;
+            view_step_at(name, st)->target = apr_pstrdup(view.steps->pool,
+                                                         target);
+            rest = apr_pstrcat(p, target, rest, NULL);
+            name = *target == '/' ? "/" : here;
+            rv = lstat(name, st);
+        }
+        here = name;
+    }
+    rest += strspn(rest, "/");
+    if (rv == 0 && *rest == '\0') {
+        return here;
+    }
+    rv = rv == -1 ? errno : ENOTDIR;
+    *why = apr_psprintf(p, "%pm", &rv);
+    return NULL;
+}
+
+/* Why a path that exists must not be in any view, or NULL. statfs(2). */
+static const char *view_refusal(const char *path, int writable)
+{
+#if CHROOT_VIEW
+    struct statfs fs;
+
+    if (path[1] == '\0') {
+        return "it is the whole file system, nothing would be confined";
+    }
+    if (statfs(path, &fs) == 0
+        && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC)) {
+        return "it is in /proc or /sys, which show other processes and the "
+               "machine, and lead out";
+    }
+    if (writable && strcmp(path, gen.jail) != 0
+        && path_below(gen.jail, path) != NULL) {
+        return "it contains ChrootDir, and all that lies beside it could be "
+               "written to";
+    }
+#endif
+    return NULL;
+}
+
+/* Plans to mount a path that somebody wants. Returns why not, or NULL, as for
+ * a path that URLs are mapped to and that is in ChrootDir anyway. */
+static const char *view_want(apr_pool_t *p, const ap_directive_t *node,
+                             const char *path, view_rank rank, int writable)
+{
+    const char *why = NULL;
+    struct stat st;
+    const char *real = view_way(p, path, &st, &why);
+    view_step *step;
+
+    if (real == NULL) {
+        return why;
+    }
+    why = view_refusal(real, writable);
+    if (why != NULL
+        || (rank == RANK_MAPPED && path_below(real, gen.jail) != NULL)) {
+        return why;
+    }
+    step = view_step_at(real, &st);
+    if (step->kind == VIEW_BIND && step->rank > rank) {
+        return NULL;
+    }
+    if (rank == RANK_MAPPED && step->kind != VIEW_BIND
+        && ++view.mapped > VIEW_MAPPED_MAX) {
+        view.too_many = node;
+    }
+    step->kind = VIEW_BIND;
+    step->node = node;
+    step->rank = rank;
+    step->writable = writable;
+    return NULL;
+}
+
+/* Plans what one word of a directive maps URLs to, up to what depends on the
+ * request. */
+static void view_add_word(apr_pool_t *p, const ap_directive_t *node,
+                          const char *word, const char *variables)
+{
+    size_t literal = strcspn(word, variables);
+    const char *path, *why;
+    int cut = word[literal] != '\0';
+
+    if (strstr(word, "://") != NULL) {
+        return;
+    }
+    if (cut) {
+        while (literal > 0 && word[literal - 1] != '/') {
+            literal--;
+        }
+    }
+    path = apr_pstrmemdup(p, word, literal);
+    if ((cut && *path != '/')
+        || (*path != '/' && strcasecmp(node->directive, "UserDir") == 0)) {
+        path = "/";
+        cut = 1;
+    }
+    path = ap_server_root_relative(p, path);
+    if (path == NULL) {
+        return;
+    }
+    path = path_trimmed(p, path_canonical(p, path));
+    if (cut && strchr(path + 1, '/') == NULL
+        && path_below(path, gen.jail) == NULL) {
+        find(node, 1,
+             apr_psprintf(p,
+                          "maps URLs to \"%s\", which depends on the request "
+                          "too early to be mounted; write ChrootBind and a "
+                          "directory that holds all of it",
+                          word));
+        return;
+    }
+    why = view_want(p, node, path, RANK_MAPPED, 0);
+    if (why != NULL && access(path, F_OK) == 0) {
+        find(node, 1,
+             apr_psprintf(p, "maps URLs to \"%s\", which is left out: %s", word,
+                          why));
+    }
+}
+
+/* Plans what a directive maps URLs to. */
+static void view_add_mapping(apr_pool_t *p, const ap_directive_t *node,
+                             const view_mapping *row)
+{
+    const char *args = node->args, *variables = row->variables;
+    const char *word = ap_getword_conf(p, &args);
+    int i;
+
+    if (row->word == WORD_LAST && *args == '\0') {
+        variables = "$%"; /* an expression, in a <Location> */
+    }
+    if (row->word == WORD_ALL
+        && (strcasecmp(word, "disabled") == 0
+            || strcasecmp(word, "enabled") == 0)) {
+        return;
+    }
+    for (i = 0; *word != '\0'; i++) {
+        if (row->word == i || row->word == WORD_ALL
+            || (row->word == WORD_LAST && *args == '\0')) {
+            view_add_word(p, node, word, variables);
+        }
+        word = ap_getword_conf(p, &args);
+    }
+}
+
+/* The same of a whole configuration. Names that AccessFileName gives go to
+ * names. */
+static void view_add_mappings(apr_pool_t *p, const ap_directive_t *node,
+                              apr_array_header_t *names)
+{
+    const char *args, *word;
+    size_t i;
+
+    for (; node != NULL; node = node->next) {
+        view_add_mappings(p, node->first_child, names);
+        for (i = 0; i < sizeof(view_mappings) / sizeof(view_mappings[0]); i++) {
+            if (strcasecmp(node->directive, view_mappings[i].name) == 0) {
+                view_add_mapping(p, node, &view_mappings[i]);
+            }
+        }
+        args = node->args;
+        while (strcasecmp(node->directive, "AccessFileName") == 0
+               && *(word = ap_getword_conf(p, &args)) != '\0') {
+            APR_ARRAY_PUSH(names, const char *) = word;
+        }
+    }
+}
+
+/* Plans the files that decide about what is below their directories, which are
+ * the directories on the way. */
+static void view_add_access_files(apr_pool_t *p,
+                                  const apr_array_header_t *names)
+{
+    const view_step *step;
+    const char *path, *name, *why;
+    struct stat st;
+    int i, j, count = view.steps->nelts;
+
+    for (i = 0; i < count; i++) {
+        step = APR_ARRAY_IDX(view.steps, i, const view_step *);
+        for (j = 0; j < names->nelts && step->kind == VIEW_DIRECTORY; j++) {
+            name = APR_ARRAY_IDX(names, j, const char *);
+            path = apr_pstrcat(p, step->path[1] != '\0' ? step->path : "", "/",
+                               name, NULL);
+            if (strchr(name, '/') != NULL || lstat(path, &st) == -1) {
+                continue;
+            }
+            why = view_want(p, NULL, path, RANK_NEEDED, 0);
+            if (why != NULL) {
+                find(NULL, 1,
+                     apr_psprintf(p,
+                                  "%s applies to what is served, and is left "
+                                  "out: %s",
+                                  path, why));
+            }
+        }
+    }
+}
+
+/* Plans the directory of a module's sockets, for which word, if any, is what
+ * node says. One that would show too much is left out. */
+static void view_add_sockets(apr_pool_t *p, const ap_directive_t *node,
+                             const char *dir)
+{
+    const char *why;
+
+    if (dir == NULL) {
+        return;
+    }
+    why = strchr(dir + 1, '/') == NULL
+              ? "it is not the sockets' own directory"
+              : view_want(p, node, dir, RANK_NEEDED, 1);
+    if (why != NULL) {
+        find(node != NULL ? node : gen.node, 1,
+             apr_psprintf(p,
+                          "children cannot reach the sockets in %s: %s; give "
+                          "them a directory of their own, one that is there "
+                          "when the server starts",
+                          dir, why));
+    }
+}
+
+/* mod_cgid's daemon and mod_fcgid's manager talk to children by sockets. */
+static void view_add_daemons(apr_pool_t *p)
+{
+    const ap_directive_t *node = node_last("ScriptSock");
+    const char *path;
+
+    if (ap_find_linked_module("mod_cgid.c") != NULL) {
+        path = node != NULL ? node_word(p, node) : NULL;
+        path = ap_runtime_dir_relative(p, path != NULL ? path : "cgisock");
+        view_add_sockets(p, node,
+                         path != NULL ? path_parent(p, path_canonical(p, path))
+                                      : NULL);
+    }
+    node = node_last("FcgidIPCDir");
+    if (node == NULL) {
+        node = node_last("SocketPath"); /* its name before 2.3 */
+    }
+    if (ap_find_linked_module("mod_fcgid.c") != NULL) {
+        path = node != NULL ? node_word(p, node) : NULL;
+        path = ap_server_root_relative(p, path != NULL ? path : FCGID_SOCKETS);
+        view_add_sockets(p, node,
+                         path != NULL ? path_trimmed(p, path_canonical(p, path))
+                                      : NULL);
+    }
+}
+
+/* Plans what ChrootBind names; what is not there is left out, so that whatever
+ * makes it later does not keep the server from starting. */
+static void view_add_binds(apr_pool_t *p)
+{
+    const view_bind *bind;
+    const char *why;
+    int i;
+
+    for (i = 0; view.binds != NULL && i < view.binds->nelts; i++) {
+        bind = &APR_ARRAY_IDX(view.binds, i, view_bind);
+        why = view_want(p, bind->node, bind->path, RANK_EXPLICIT,
+                        bind->writable);
+        if (why != NULL) {
+            find(bind->node, 1,
+                 apr_psprintf(p, "names \"%s\", which is left out: %s",
+                              bind->path, why));
+        }
+    }
+}
+
+/* Directories before what is in them. */
+static int view_sorter(const void *a, const void *b)
+{
+    return strcmp((*(view_step *const *)a)->path,
+                  (*(view_step *const *)b)->path);
+}
+
+/* Whether a step does what the bind above it has done already. Device nodes
+ * stay: they are mounted without nodev. */
+static int view_is_spare(const view_step *step, const view_step *above)
+{
+    if (step->kind != VIEW_BIND) {
+        return 1;
+    }
+    return (step->writable == above->writable
+            || (step->rank != RANK_EXPLICIT && above->writable))
+           && !S_ISCHR(step->st.st_mode) && !S_ISBLK(step->st.st_mode);
+}
+
+/* Sorts the steps, and leaves out those that a bind above them makes. */
+static void view_sort(void)
+{
+    view_step **steps = (view_step **)view.steps->elts;
+    const view_step *above;
+    int i, j, count = 0;
+
+    qsort(steps, view.steps->nelts, sizeof(*steps), view_sorter);
+    for (i = 0; i < view.steps->nelts; i++) {
+        above = NULL;
+        for (j = count - 1; j >= 0 && above == NULL; j--) {
+            if (steps[j]->kind == VIEW_BIND
+                && path_below(steps[i]->path, steps[j]->path) != NULL) {
+                above = steps[j];
+            }
+        }
+        if (above == NULL || !view_is_spare(steps[i], above)) {
+            steps[i]->below = above != NULL;
+            steps[count++] = steps[i];
+        }
+    }
+    view.steps->nelts = count;
+}
+
+/* Parent, anybody: plans the view of this generation, once. Returns an error
+ * text or NULL. */
+static const char *view_plan(apr_pool_t *p, apr_pool_t *ptemp)
+{
+    apr_array_header_t *names = apr_array_make(ptemp, 2, sizeof(char *));
+    const char *written = ap_server_root_relative(ptemp, gen.written);
+    const char *why;
+    struct stat st;
+
+    if (view.steps != NULL) {
+        return NULL;
+    }
+    apr_pool_cleanup_register(p, NULL, view_reset, apr_pool_cleanup_null);
+    view.steps = apr_array_make(p, 64, sizeof(view_step *));
+    view.by_path = apr_hash_make(p);
+    why = view_want(ptemp, gen.node, gen.jail, RANK_NEEDED, 1);
+    if (why != NULL || lstat(gen.jail, &view.jail) == -1) {
+        return apr_psprintf(p, "ChrootDir \"%s\": %s", gen.jail,
+                            why != NULL ? why : "it has gone");
+    }
+    if (written != NULL && stat(written, &st) == 0
+        && st.st_dev == view.jail.st_dev && st.st_ino == view.jail.st_ino) {
+        (void)view_way(ptemp, written, &st, &why);
+    }
+    view_add_binds(ptemp);
+    APR_ARRAY_PUSH(names, const char *) = ".htaccess";
+    view_add_mappings(ptemp, ap_conftree, names);
+    view_add_daemons(ptemp);
+    view_add_access_files(ptemp, names);
+    view_sort();
+    if (view.too_many != NULL) {
+        return apr_psprintf(p,
+                            "URLs are mapped to more than %d paths outside "
+                            "ChrootDir \"%s\", %s at %s:%d is one too many; "
+                            "write ChrootBind and a directory above them",
+                            VIEW_MAPPED_MAX, gen.jail, view.too_many->directive,
+                            view.too_many->filename, view.too_many->line_num);
+    }
+    return NULL;
+}
+
+#if CHROOT_VIEW
+/* Says what the builder does next. */
+static void view_next(const char *call, const char *path)
+{
+    built.call = call;
+    built.path = path;
+}
+
+/* mount_setattr(2) of the mount at a descriptor; flags: AT_RECURSIVE or 0. */
+static int view_flags(int fd, unsigned flags, uint64_t set)
+{
+    uint64_t attributes[4] = { set, 0, 0, 0 }; /* struct mount_attr */
+
+    return (int)syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | flags,
+                        attributes, sizeof(attributes));
+}
+
+/* openat2(2) of a path without any symbolic link, below the directory dir. */
+static int view_openat(int dir, const char *path)
+{
+    /* struct open_how */
+    uint64_t how[3] = { O_PATH | O_CLOEXEC, 0,
+                        RESOLVE_NO_SYMLINKS | RESOLVE_IN_ROOT };
+
+    return (int)syscall(SYS_openat2, dir, path[1] != '\0' ? path + 1 : ".", how,
+                        sizeof(how));
+}
+
+/* Opens a path outside that must still be what it was in the plan. */
+static int view_open_planned(int dir, const char *path, const struct stat *was)
+{
+    struct stat st;
+    int fd = view_openat(dir, path);
+
+    if (fd != -1
+        && (fstat(fd, &st) == -1 || st.st_dev != was->st_dev
+            || st.st_ino != was->st_ino)) {
+        fd_close(&fd);
+        errno = ESTALE;
+    }
+    return fd;
+}
+
+/* Copies the tree of mounts of each bind, before anything is mounted. */
+static int view_copy_trees(int root)
+{
+    view_step *step;
+    uint64_t flags;
+    int i;
+
+    for (i = 0; i < view.steps->nelts; i++) {
+        step = APR_ARRAY_IDX(view.steps, i, view_step *);
+        if (step->kind != VIEW_BIND) {
+            continue;
+        }
+        flags = MOUNT_ATTR_NOSUID;
+        if (!step->writable) {
+            flags |= MOUNT_ATTR_RDONLY;
+        }
+        if (!S_ISCHR(step->st.st_mode) && !S_ISBLK(step->st.st_mode)) {
+            flags |= MOUNT_ATTR_NODEV;
+        }
+        view_next("openat2", step->path);
+        built.tree = view_open_planned(root, step->path, &step->st);
+        if (built.tree == -1) {
+            return -1;
+        }
+        view_next("open_tree", step->path);
+        step->tree = (int)syscall(SYS_open_tree, built.tree, "",
+                                  AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE
+                                      | OPEN_TREE_CLOEXEC);
+        if (step->tree == -1) {
+            return -1;
+        }
+        fd_close(&built.tree);
+        view_next("mount_setattr", step->path);
+        if (view_flags(step->tree, AT_RECURSIVE, flags) == -1) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Mounts an empty file system on the jail, in this namespace only: what will
+ * be the root. */
+static int view_mount_root(int root)
+{
+    view_next("fsopen", "tmpfs");
+    built.tree = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+    if (built.tree == -1) {
+        return -1;
+    }
+    view_next("fsconfig", "tmpfs");
+    if (syscall(SYS_fsconfig, built.tree, FSCONFIG_CMD_CREATE, NULL, NULL, 0)
+        == -1) {
+        return -1;
+    }
+    view_next("fsmount", "tmpfs");
+    built.fd = (int)syscall(SYS_fsmount, built.tree, FSMOUNT_CLOEXEC,
+                            MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
+                                | MOUNT_ATTR_NOEXEC);
+    if (built.fd == -1) {
+        return -1;
+    }
+    fd_close(&built.tree);
+    view_next("openat2", gen.jail);
+    built.place = view_open_planned(root, gen.jail, &view.jail);
+    if (built.place == -1) {
+        return -1;
+    }
+    view_next("move_mount of the root to", gen.jail);
+    if (syscall(SYS_move_mount, built.fd, "", built.place, "",
+                MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
+        == -1) {
+        return -1;
+    }
+    fd_close(&built.place);
+    return 0;
+}
+
+/* Moves a copied tree of mounts to its place: one that is made, or what it is
+ * a copy of, in another one. */
+static int view_mount(view_step *step)
+{
+    const char *name = step->path + 1;
+
+    view_next("make the place of", step->path);
+    if (!step->below
+        && (S_ISDIR(step->st.st_mode)
+                ? mkdirat(built.fd, name, 0700)
+                : mknodat(built.fd, name, S_IFREG | 0600, 0))
+               == -1) {
+        return -1;
+    }
+    view_next("open the place of", step->path);
+    built.place = step->below
+                      ? view_open_planned(built.fd, step->path, &step->st)
+                      : view_openat(built.fd, step->path);
+    if (built.place == -1) {
+        return -1;
+    }
+    view_next("move_mount to", step->path);
+    if (syscall(SYS_move_mount, step->tree, "", built.place, "",
+                MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
+        == -1) {
+        return -1;
+    }
+    fd_close(&built.place);
+    fd_close(&step->tree);
+    return 0;
+}
+
+/* Makes the step of a plan in the view. */
+static int view_make_step(view_step *step)
+{
+    const char *name = step->path[1] != '\0' ? step->path + 1 : ".";
+    const struct stat *st = &step->st;
+
+    switch (step->kind) {
+    case VIEW_DIRECTORY:
+        view_next("mkdir of", step->path);
+        return (*name != '.' || name[1] != '\0')
+                       && mkdirat(built.fd, name, 0700) == -1
+                   ? -1
+               : fchownat(built.fd, name, st->st_uid, st->st_gid, 0) == -1
+                   ? -1
+                   : fchmodat(built.fd, name, st->st_mode & 07777, 0);
+    case VIEW_LINK:
+        view_next("symlink at", step->path);
+        return symlinkat(step->target, built.fd, name) == -1
+                   ? -1
+                   : fchownat(built.fd, name, st->st_uid, st->st_gid,
+                              AT_SYMLINK_NOFOLLOW);
+    default:
+        return view_mount(step);
+    }
+}
+
+/* Whether one that is root climbs out of the view by the classic way, a second
+ * chroot(2): tried by the builder, which ends here. */
+static void view_try_to_leave(const struct stat *root)
+{
+    struct stat up;
+
+    built.seal_error = chroot(gen.jail) == -1 || fchdir(built.fd) == -1
+                               || stat("..", &up) == -1
+                           ? errno
+                       : up.st_dev == root->st_dev && up.st_ino == root->st_ino
+                           ? 0
+                           : EXDEV;
+}
+
+/* Makes the view the root of the namespace, and nothing else is left in it. */
+static int view_enter(void)
+{
+    struct stat st, root;
+
+    view_next("make read-only", "/");
+    if (view_flags(built.fd, 0, MOUNT_ATTR_RDONLY) == -1) {
+        return -1;
+    }
+    view_next("pivot_root to", gen.jail);
+    if (fchdir(built.fd) == -1 || syscall(SYS_pivot_root, ".", ".") == -1) {
+        return -1;
+    }
+    view_next("umount2", "/");
+    if (umount2(".", MNT_DETACH) == -1 || chdir("/") == -1) {
+        return -1;
+    }
+    view_next("find in the view", gen.jail);
+    built.place = view_open_planned(built.fd, gen.jail, &view.jail);
+    if (built.place == -1 || stat("/", &st) == -1
+        || fstat(built.fd, &root) == -1) {
+        return -1;
+    }
+    fd_close(&built.place);
+    if (st.st_dev != root.st_dev || st.st_ino != root.st_ino) {
+        errno = ESTALE;
+        return -1;
+    }
+    view_try_to_leave(&root);
+    return 0;
+}
+
+/* The builder's work, in a mount namespace of its own. Returns -1 with errno
+ * when a step fails. */
+static int view_make(void)
+{
+    /* struct mount_attr: what is mounted on the host later is seen, not the
+     * other way round */
+    uint64_t slave[4] = { 0, 0, MS_SLAVE, 0 };
+    int i;
+
+    view_next("open", "/proc/self/ns/mnt");
+    built.ns = open(built.path, O_RDONLY | O_CLOEXEC);
+    if (built.ns == -1) {
+        return -1;
+    }
+    view_next("mount_setattr", "/");
+    if (syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, slave,
+                sizeof(slave))
+        == -1) {
+        return -1;
+    }
+    if (view_copy_trees(AT_FDCWD) == -1 || view_mount_root(AT_FDCWD) == -1) {
+        return -1;
+    }
+    for (i = 0; i < view.steps->nelts; i++) {
+        if (view_make_step(APR_ARRAY_IDX(view.steps, i, view_step *)) == -1) {
+            return -1;
+        }
+    }
+    return view_enter();
+}
+
+/* The builder: root, a process of its own with the memory and descriptors of
+ * the parent, which waits; namespace, root, working directory and signal
+ * handlers are its own. Only system calls. A deadline ends it. */
+static int view_main(void *unused)
+{
+    struct sigaction end = { .sa_handler = SIG_DFL };
+    struct rlimit limit;
+    sigset_t alarms;
+
+    (void)sigaction(SIGALRM, &end, NULL);
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    (void)sigprocmask(SIG_UNBLOCK, &alarms, NULL);
+    (void)alarm(VIEW_DEADLINE);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0
+        && limit.rlim_cur < VIEW_DESCRIPTORS) {
+        limit.rlim_cur = limit.rlim_max < VIEW_DESCRIPTORS ? limit.rlim_max
+                                                           : VIEW_DESCRIPTORS;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    built.error = view_make() == -1 ? errno : 0;
+    built.done = 1;
+    return 0;
+}
+
+/* Closes what a builder that did not come through has left open. */
+static void view_abandon(void)
+{
+    int i;
+
+    for (i = 0; i < view.steps->nelts; i++) {
+        fd_close(&APR_ARRAY_IDX(view.steps, i, view_step *)->tree);
+    }
+    fd_close(&built.ns);
+    fd_close(&built.fd);
+    fd_close(&built.place);
+    fd_close(&built.tree);
+}
+
+/* Builds the view that is planned. Returns an errno, or 0: then built has its
+ * descriptors. */
+static int view_build(apr_pool_t *ptemp)
+{
+    char *stack = apr_palloc(ptemp, VIEW_STACK);
+    sigset_t all, old;
+    int status = 0, rv;
+    pid_t pid;
+
+    memset(&built, 0, sizeof(built));
+    built.ns = built.fd = built.place = built.tree = -1;
+    view_next("clone of the builder of", "/");
+    sigfillset(&all);
+    rv = pthread_sigmask(SIG_SETMASK, &all, &old);
+    if (rv != 0) {
+        return rv;
+    }
+    /* a stack that begins at a multiple of 16 */
+    pid = clone(view_main, stack + VIEW_STACK - ((uintptr_t)stack & 15),
+                CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_NEWNS | SIGCHLD,
+                NULL);
+    rv = pid == -1 ? errno : process_wait(pid, 0, &status);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (pid != -1) {
+        rv = built.done ? built.error : ETIMEDOUT;
+    }
+    if (rv != 0) {
+        view_abandon();
+    }
+    return rv;
+}
+#else
+static int view_build(apr_pool_t *ptemp)
+{
+    return ENOSYS;
+}
+#endif /* CHROOT_VIEW */
+
+/* What helps when a step of the builder fails. */
+static const char *view_cure(int error)
+{
+    if (error == EINVAL && strcmp(built.call, "mount_setattr") == 0
+        && strcmp(built.path, "/") == 0) {
+        return "the server runs in a chroot whose root is no mount point; make "
+               "it one (mount --bind), or write ChrootFixRoot On";
+    }
+    switch (error) {
+    case EPERM:
+        return "it takes CAP_SYS_ADMIN, which containers do not have unless it "
+               "is given to them, and in systemd's unit no RestrictNamespaces= "
+               "and no SystemCallFilter=~@mount; or write ChrootFixRoot On";
+    case ENOSYS:
+    case EINVAL:
+        return "it takes Linux 5.12 or newer, and nothing that filters its "
+               "system calls; or write ChrootFixRoot On";
+    case ESTALE:
+        return "it was replaced meanwhile; try again";
+    case ETIMEDOUT:
+        return "it was given up after " APR_STRINGIFY(
+            VIEW_DEADLINE) " seconds; look whether a file system hangs";
+    default:
+        return "or write ChrootFixRoot On";
+    }
+}
+
+/* The view of the last generation for which one could be built, in s, which is
+ * made when there is none. */
+static view_kept *view_last(server_rec *s)
+{
+    apr_pool_t *p = s->process->pool;
+    void *kept = NULL;
+
+    (void)apr_pool_userdata_get(&kept, VIEW_KEPT, p);
+    if (kept == NULL) {
+        kept = apr_pcalloc(p, sizeof(view_kept));
+        ((view_kept *)kept)->ns = ((view_kept *)kept)->fd = -1;
+        (void)apr_pool_userdata_set(kept, VIEW_KEPT, NULL, p);
+    }
+    return kept;
+}
+
+/* A generation has ended; its view's descriptor is not its own. */
+static apr_status_t view_leave(void *unused)
+{
+    gen.fd = -1;
+    return APR_SUCCESS;
+}
+
+/* Parent, root: lets the last view go when this generation has none. Processes
+ * that are in it have its namespace open. */
+static void view_forget(server_rec *s)
+{
+    view_kept *kept = view_last(s);
+
+    if (!gen.mount) {
+        fd_close(&kept->ns);
+        fd_close(&kept->fd);
+    }
+}
+
+/* Builds the view, which is tried again at a restart, and keeps it. Returns an
+ * errno that was logged, or 0. */
+static int view_renew(apr_pool_t *ptemp, server_rec *s, view_kept *kept)
+{
+    int rv = view_build(ptemp);
+
+    if (rv != 0 && kept->fd != -1 && ap_state_query(AP_SQ_CONFIG_GEN) > 1) {
+        rv = view_build(ptemp);
+    }
+    if (rv != 0) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv, s,
+                     "ChrootFixRoot Mount: %s %s: %s", built.call, built.path,
+                     view_cure(rv));
+        return rv;
+    }
+    fd_close(&kept->ns);
+    fd_close(&kept->fd);
+    kept->ns = built.ns;
+    kept->fd = built.fd;
+    kept->seal_error = built.seal_error;
+    kept->dev = view.jail.st_dev;
+    kept->ino = view.jail.st_ino;
+    apr_cpystrn(kept->jail, gen.jail, sizeof(kept->jail));
+    return 0;
+}
+
+/* Parent, root: what children of this generation will see, gen.fd. At a
+ * restart that cannot have a view of its own it is the last one, if ChrootDir
+ * is still the same. Returns an errno that was logged, or 0. */
+static int view_open(apr_pool_t *p, server_rec *s)
+{
+    view_kept *kept = view_last(s);
+    apr_pool_t *ptemp;
+    const char *error;
+    int rv;
+
+    apr_pool_create(&ptemp, p);
+    error = view_plan(p, ptemp);
+    rv = error != NULL ? E2BIG : view_renew(ptemp, s, kept);
+    apr_pool_destroy(ptemp);
+    if (error != NULL) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, 0, s, "%s",
+                     error);
+    }
+    if (rv != 0) {
+        if (kept->fd == -1 || ap_state_query(AP_SQ_CONFIG_GEN) <= 1
+            || strcmp(kept->jail, gen.jail) != 0) {
+            return rv;
+        }
+        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                     "children see what those before this restart saw: "
+                     "changes of ChrootBind, and of what URLs are mapped to "
+                     "outside %s, are not in force",
+                     gen.jail);
+    }
+    gen.fd = kept->fd;
+    view.kept = kept;
+    apr_pool_cleanup_register(p, NULL, view_leave, apr_pool_cleanup_null);
+    return 0;
+}
+
+/* Whether the jail is there, for a process in the view, and is the directory
+ * that was checked. */
+static int view_has_jail(server_rec *s)
+{
+    struct stat st;
+    int rv = stat(gen.jail, &st) == -1 ? errno : 0;
+
+    if (rv == 0
+        && (st.st_dev != view.kept->dev || st.st_ino != view.kept->ino)) {
+        rv = ESTALE;
+    }
+    if (rv != 0) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "the jail %s is not in the view", gen.jail);
+    }
+    return rv == 0;
+}
+
+/* What to say after the mode in force: whether the classic way out of a chroot
+ * was tried in the view, and failed. Empty without a view. */
+static const char *view_seal(apr_pool_t *p)
+{
+    int rv;
+
+    if (view.kept == NULL) {
+        return "";
+    }
+    rv = view.kept->seal_error;
+    return rv == 0 ? ", sealed"
+           : rv == EXDEV
+               ? ", not sealed: the server itself was started in a chroot"
+               : apr_psprintf(p, ", not sealed: it could not be tried, %pm",
+                              &rv);
+}
+
+/* The name of the mode in force. */
+static const char *fix_root_name(void)
+{
+    return gen.mount ? "Mount" : gen.fix_root ? "On" : "Off";
+}
+
+/* Why ChrootFixRoot cannot be Mount here, or NULL. */
+static const char *view_possible(cmd_parms *cmd)
+{
+    if (!CHROOT_VIEW) {
+        return apr_psprintf(cmd->pool,
+                            "%s \"Mount\" takes Linux 5.12 or newer, and a "
+                            "mod_chroot that was built with its headers; On "
+                            "works everywhere",
+                            cmd->cmd->name);
+    }
+    if (gen.jail != NULL && gen.jail[1] == '\0') {
+        return apr_psprintf(cmd->pool,
+                            "%s \"Mount\" with ChrootDir \"/\" would show "
+                            "children everything; name a directory",
+                            cmd->cmd->name);
+    }
+    return NULL;
+}
+
+/* Keeps a path that ChrootBind names for the plan. Returns an error text or
+ * NULL. */
+static const char *view_add_bind(cmd_parms *cmd, const char *arg, int writable)
+{
+    const char *path = ap_server_root_relative(cmd->pool, arg), *why;
+    char real[PATH_MAX];
+    view_bind *bind;
+
+    if (!gen.mount) {
+        return apr_psprintf(cmd->pool,
+                            "%s \"%s\": it is for ChrootFixRoot Mount, which "
+                            "is not set",
+                            cmd->cmd->name, arg);
+    }
+    if (gen.jail == NULL) {
+        return NULL;
+    }
+    if (path == NULL) {
+        return apr_psprintf(cmd->pool, "%s \"%s\" is not a valid path",
+                            cmd->cmd->name, arg);
+    }
+    path = path_trimmed(cmd->pool, path_canonical(cmd->pool, path));
+    why = realpath(path, real) != NULL ? view_refusal(real, writable) : NULL;
+    if (why != NULL) {
+        return apr_psprintf(cmd->pool, "%s%s \"%s\": %s", cmd->cmd->name,
+                            writable ? " rw" : "", arg, why);
+    }
+    if (view.binds == NULL) {
+        view.binds = apr_array_make(cmd->pool, 4, sizeof(view_bind));
+        apr_pool_cleanup_register(cmd->pool, NULL, view_reset,
+                                  apr_pool_cleanup_null);
+    }
+    bind = apr_array_push(view.binds);
+    bind->path = path;
+    bind->node = cmd->directive;
+    bind->writable = writable;
+    return NULL;
+}
+
+/* The view, a line for each thing in it. */
+static void view_report(apr_pool_t *p, apr_file_t *out)
+{
+    const view_step *step;
+    int i;
+
+    for (i = 0; view.steps != NULL && i < view.steps->nelts; i++) {
+        step = APR_ARRAY_IDX(view.steps, i, const view_step *);
+        if (step->kind == VIEW_LINK) {
+            apr_file_printf(out, "View: link %s -> %s\n", step->path,
+                            step->target);
+        }
+        else if (step->kind == VIEW_BIND) {
+            apr_file_printf(out, "View: %s %s%s\n",
+                            step->writable ? "rw" : "ro", step->path,
+                            S_ISREG(step->st.st_mode)
+                                ? " (a file: the one that is there now, until "
+                                  "the next restart)"
+                                : "");
+        }
+    }
 }
 
 /* ------------------------------------------------------------------------
@@ -3254,7 +4420,7 @@ static int verify_root(server_rec *s)
                      "not in the jail %s after chroot", gen.jail);
         return 0;
     }
-    return 1;
+    return !gen.mount || view_has_jail(s);
 }
 
 /* Whether this process is in Group and can never be root again: neither its
@@ -3485,15 +4651,6 @@ static int verify(server_rec *s)
  * Looking at the jail: what should not be there is warned of
  */
 
-/* Whether User or Group of the configuration, or everybody, may write. */
-static int user_may_write(const struct stat *st)
-{
-    return (st->st_uid == ap_unixd_config.user_id && (st->st_mode & S_IWUSR))
-           || (st->st_gid == ap_unixd_config.group_id
-               && (st->st_mode & S_IWGRP))
-           || (st->st_mode & S_IWOTH);
-}
-
 /* One component of the jail's path: whoever may write to it can put another
  * directory in the jail's place. */
 static void inspect_component(apr_pool_t *p, const char *path)
@@ -3614,9 +4771,14 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
 static int jail_open(apr_pool_t *p, server_rec *s)
 {
     struct stat st;
-    int rv;
+    int rv = gen.mount ? view_open(p, s) : 0;
 
-    gen.fd = open(gen.jail, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (rv != 0) {
+        return rv;
+    }
+    if (!gen.mount) {
+        gen.fd = open(gen.jail, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    }
     if (gen.fd == -1 || fstat(gen.fd, &st) == -1) {
         rv = errno;
         ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv, s,
@@ -3817,6 +4979,9 @@ static int may_search(int jail)
     const chroot_root *root = (const chroot_root *)gen.roots->elts;
     int i;
 
+    if (gen.mount) { /* in the view, by the path that it has outside */
+        return faccessat(gen.fd, gen.jail + 1, X_OK, AT_EACCESS) == 0;
+    }
     for (i = 0; gen.fix_root && i < gen.roots->nelts; i++) {
         if (root[i].mapped
             && faccessat(AT_FDCWD, root[i].outer, X_OK, AT_EACCESS) == -1) {
@@ -3862,6 +5027,7 @@ static int search_as_user(void)
 static int chroot_open_logs(apr_pool_t *pconf, apr_pool_t *plog,
                             apr_pool_t *ptemp, server_rec *s)
 {
+    view_forget(s);
     if (gen.jail == NULL) {
         return OK;
     }
@@ -4028,7 +5194,7 @@ static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
                      "search it%s",
                      gen.jail, gen.node->line_num, gen.node->filename,
                      ap_unixd_config.user_name,
-                     gen.fix_root
+                     gen.fix_root || gen.mount
                          ? ", or a directory above it, so that without "
                            "a jail nothing would be served"
                          : "");
@@ -4277,9 +5443,9 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
         gen.paths = NULL; /* ptemp goes */
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "mod_chroot " CHROOT_VERSION ": children are locked into "
-                     "%s (%s chroot, ChrootFixRoot %s)",
-                     gen.jail, gen.late ? "late" : "early",
-                     gen.fix_root ? "On" : "Off");
+                     "%s (%s chroot, ChrootFixRoot %s%s)",
+                     gen.jail, gen.late ? "late" : "early", fix_root_name(),
+                     view_seal(ptemp));
     }
     return OK;
 }
@@ -4694,11 +5860,12 @@ static int chroot_status(request_rec *r, int flags)
     if (gen.jail != NULL) {
         ap_rprintf(r,
                    flags & AP_STATUS_SHORT
-                       ? "ChrootDir: %s (%s chroot, ChrootFixRoot %s)\n"
+                       ? "ChrootDir: %s (%s chroot, ChrootFixRoot %s%s)\n"
                        : "<hr />\n<p>ChrootDir: %s (%s chroot, "
-                         "ChrootFixRoot %s)</p>\n",
+                         "ChrootFixRoot %s%s)</p>\n",
                    ap_escape_html(r->pool, gen.jail),
-                   gen.late ? "late" : "early", gen.fix_root ? "On" : "Off");
+                   gen.late ? "late" : "early", fix_root_name(),
+                   view_seal(r->pool));
     }
     return OK;
 }
@@ -4790,7 +5957,8 @@ static void report(apr_pool_t *p, apr_file_t *out)
     qsort(gen.paths->elts, gen.paths->nelts, sizeof(chroot_path), paths_sorter);
     apr_file_printf(out, "ChrootDir: %s (%s at %s:%d)\n", gen.jail, gen.written,
                     gen.node->filename, gen.node->line_num);
-    apr_file_printf(out, "ChrootFixRoot: %s\n", gen.fix_root ? "On" : "Off");
+    apr_file_printf(out, "ChrootFixRoot: %s%s\n", fix_root_name(),
+                    view_seal(p));
     apr_file_printf(out, "Chroot: %s\n",
                     !gen.entered ? geteuid() == 0 ? "not possible, see above"
                                                   : "only root can try"
@@ -4799,7 +5967,10 @@ static void report(apr_pool_t *p, apr_file_t *out)
     apr_file_printf(out, "Preloaded: %s\n",
                     apr_array_pstrcat(p, preload(p), ' '));
     apr_file_printf(out, "Time zone: %s\n", zone != NULL ? zone : "UTC");
-    if (gen.jail[1] != '\0') {
+    if (gen.mount) {
+        view_report(p, out);
+    }
+    else if (gen.jail[1] != '\0') {
         apr_file_printf(out, "Self-link: %s; to make it: %s\n",
                         self_link_state(p, gen.jail),
                         self_link_cure(p, gen.jail));
@@ -4823,13 +5994,24 @@ static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
                                apr_pool_t *ptemp, server_rec *s)
 {
     chroot_probe answer;
+    const char *error;
 
     if (gen.jail == NULL || ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_NORMAL) {
         return OK;
     }
     gen.zone = zone_for_children(pconf);
-    if (geteuid() != 0 || !may_confine(s) || jail_open(pconf, s) != 0) {
+    if (gen.mount) {
+        error = view_plan(pconf, ptemp);
+        if (error != NULL) {
+            ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s, "%s", error);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    if (geteuid() != 0 || !may_confine(s)) {
         return OK;
+    }
+    if (jail_open(pconf, s) != 0) {
+        return gen.mount ? HTTP_INTERNAL_SERVER_ERROR : OK;
     }
     answer = probe_entry(ptemp, s);
     gen.entered = answer == PROBE_OK;
@@ -4857,8 +6039,7 @@ static void chroot_test_config(apr_pool_t *p, server_rec *s)
     }
     find_all(p);
     if (out != NULL && ap_exists_config_define("DUMP_RUN_CFG")) {
-        apr_file_printf(out, "ChrootFixRoot: %s\n",
-                        gen.fix_root ? "On" : "Off");
+        apr_file_printf(out, "ChrootFixRoot: %s\n", fix_root_name());
     }
     if (out != NULL && gen.dump) {
         report(p, out);
@@ -4913,11 +6094,32 @@ static const char *chroot_cmd_chrootfixroot(cmd_parms *cmd, void *unused,
     if (err != NULL) {
         return err;
     }
+    if (strcasecmp(arg, "Mount") == 0) {
+        return view_possible(cmd);
+    }
     if (flag_value(arg) == -1) {
-        return apr_psprintf(cmd->pool, "%s \"%s\" must be On or Off",
+        return apr_psprintf(cmd->pool, "%s \"%s\" must be On, Off or Mount",
                             cmd->cmd->name, arg);
     }
     return NULL;
+}
+
+/* ChrootBind [ro|rw] path...: kept for the plan of the view. */
+static const char *chroot_cmd_chrootbind(cmd_parms *cmd, void *unused, int argc,
+                                         char *const argv[])
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    int writable = argc > 0 && strcasecmp(argv[0], "rw") == 0;
+    int i = writable || (argc > 0 && strcasecmp(argv[0], "ro") == 0);
+
+    if (err == NULL && i == argc) {
+        err = apr_psprintf(cmd->pool, "%s takes paths, after ro or rw",
+                           cmd->cmd->name);
+    }
+    for (; err == NULL && i < argc; i++) {
+        err = view_add_bind(cmd, argv[i], writable);
+    }
+    return err;
 }
 
 /* Registers the hooks of requests that this configuration needs: httpd sorts
@@ -4986,7 +6188,11 @@ static const command_rec chroot_cmds[] = {
                   "the directory to lock children into, a path, "
                   "DOCUMENT_ROOT, SERVER_ROOT or none"),
     AP_INIT_TAKE1("ChrootFixRoot", chroot_cmd_chrootfixroot, NULL, RSRC_CONF,
-                  "On if the configuration's paths are those outside the jail"),
+                  "On if the configuration's paths are those outside the jail, "
+                  "Mount if children see ChrootDir by that path, too"),
+    AP_INIT_TAKE_ARGV("ChrootBind", chroot_cmd_chrootbind, NULL, RSRC_CONF,
+                      "with ChrootFixRoot Mount, what children see besides "
+                      "ChrootDir: ro, which is the default, or rw, and paths"),
     AP_INIT_RAW_ARGS(NODE_ERROR, chroot_cmd_error, NULL,
                      RSRC_CONF | ACCESS_CONF | OR_ALL, "internal"),
     AP_INIT_NO_ARGS(NODE_SECTION, chroot_cmd_section, NULL, ACCESS_CONF,
