@@ -58,14 +58,9 @@
 #include <poll.h>
 #include <sched.h>
 
-#include <linux/magic.h>
-#include <stdint.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #endif
 
 /* configure says whether late chroot is wanted; it takes Linux's clone(2) */
@@ -74,38 +69,27 @@
 #define CHROOT_LATE 0
 #endif
 
-/* ChrootFixRoot Mount takes Linux 5.12, and headers that know its calls; libc
- * may not. Numbers of linux/mount.h and linux/openat2.h. */
+/* ChrootFixRoot Mount takes Linux 5.12, and headers that know its calls, by
+ * the kernel's own names: libc has them or not, or others. Those of umount2(2)
+ * and openat(2). */
 #if defined(__linux__) && defined(SYS_mount_setattr) && defined(SYS_openat2)
 #define CHROOT_VIEW 1
 #else
 #define CHROOT_VIEW 0
 #endif
-#ifndef MOUNT_ATTR_RDONLY
-#define MOUNT_ATTR_RDONLY 0x1
-#define MOUNT_ATTR_NOSUID 0x2
-#define MOUNT_ATTR_NODEV  0x4
-#define MOUNT_ATTR_NOEXEC 0x8
-#endif
-#ifndef OPEN_TREE_CLONE
-#define OPEN_TREE_CLONE   0x1
-#define OPEN_TREE_CLOEXEC O_CLOEXEC
-#endif
-#ifndef MOVE_MOUNT_F_EMPTY_PATH
-#define MOVE_MOUNT_F_EMPTY_PATH 0x4
-#define MOVE_MOUNT_T_EMPTY_PATH 0x40
-#endif
-#ifndef FSOPEN_CLOEXEC
-#define FSOPEN_CLOEXEC      0x1
-#define FSMOUNT_CLOEXEC     0x1
-#define FSCONFIG_CMD_CREATE 6
+#if CHROOT_VIEW
+#include <linux/magic.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/vfs.h>
+#ifndef MNT_DETACH
+#define MNT_DETACH 2
 #endif
 #ifndef AT_RECURSIVE
 #define AT_RECURSIVE 0x8000
 #endif
-#ifndef RESOLVE_IN_ROOT
-#define RESOLVE_NO_SYMLINKS 0x4
-#define RESOLVE_IN_ROOT     0x10
 #endif
 
 /* Elsewhere an ordinary descriptor does; the jail is never read through it */
@@ -3089,104 +3073,93 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
  * by its own name
  */
 
-/* What is done at a path of the view. A want of a higher rank wins: what the
- * configuration implies, what httpd's modules write to, what ChrootBind says. */
-typedef enum { VIEW_DIRECTORY, VIEW_LINK, VIEW_BIND } view_kind;
+/* Who wants a path: of two the latter says how it is mounted */
 typedef enum { RANK_MAPPED, RANK_NEEDED, RANK_EXPLICIT } view_rank;
 
+/* What is at a path of the view: a mount, a symbolic link, or a directory that
+ * leads to one of these. */
 typedef struct {
-    const char *path;           /* outside, and in the view */
-    const char *target;         /* of a link */
-    const ap_directive_t *node; /* that wants it, or NULL */
-    struct stat st;             /* as it is outside */
-    view_kind kind;
-    view_rank rank;
+    const char *path;   /* outside, and in the view */
+    const char *target; /* of a link */
+    struct stat st;     /* as it is outside */
+    int bind;           /* it is a mount */
     int writable;
-    int below; /* a bind above is in the view: the place is there */
-    int tree;  /* what is to be mounted, while the view is built */
+    view_rank rank;
+    int below; /* a mount above it is in the view: the place is there */
+    int tree;  /* to be mounted, while the view is built */
 } view_step;
 
-/* A ChrootBind's path, until the plan is made */
-typedef struct {
-    const char *path;
-    const ap_directive_t *node;
-    int writable;
-} view_bind;
-
-/* Which words of a directive are paths that URLs are mapped to, and which
- * characters make them depend on the request (mod_alias.c, mod_userdir.c,
+/* Directives that put paths into the view: the word that is one, and which
+ * characters make it depend on the request (mod_alias.c, mod_userdir.c,
  * mod_vhost_alias.c, mod_wsgi.c) */
-#define WORD_LAST (-1)
-#define WORD_ALL  (-2)
+enum { WORD_LAST = -1, WORD_ALL = -2 };
 
-typedef struct {
+static const struct {
     const char *name;
     int word;
     const char *variables;
-} view_mapping;
-
-static const view_mapping view_mappings[] = {
-    { "DocumentRoot", 0, "" },
-    { "Alias", WORD_LAST, "" },
-    { "AliasMatch", WORD_LAST, "$" },
-    { "ScriptAlias", WORD_LAST, "" },
-    { "ScriptAliasMatch", WORD_LAST, "$" },
-    { "UserDir", WORD_ALL, "*" },
-    { "VirtualDocumentRoot", 0, "%" },
-    { "VirtualDocumentRootIP", 0, "%" },
-    { "VirtualScriptAlias", 0, "%" },
-    { "VirtualScriptAliasIP", 0, "%" },
-    { "WSGIScriptAlias", 1, "" },
-    { "WSGIScriptAliasMatch", 1, "$" },
+    view_rank rank;
+} view_rows[] = {
+    { "ChrootBind", WORD_ALL, "", RANK_EXPLICIT },
+    { "DocumentRoot", 0, "", RANK_MAPPED },
+    { "Alias", WORD_LAST, "", RANK_MAPPED },
+    { "AliasMatch", WORD_LAST, "$", RANK_MAPPED },
+    { "ScriptAlias", WORD_LAST, "", RANK_MAPPED },
+    { "ScriptAliasMatch", WORD_LAST, "$", RANK_MAPPED },
+    { "UserDir", WORD_ALL, "*", RANK_MAPPED },
+    { "VirtualDocumentRoot", 0, "%", RANK_MAPPED },
+    { "VirtualDocumentRootIP", 0, "%", RANK_MAPPED },
+    { "VirtualScriptAlias", 0, "%", RANK_MAPPED },
+    { "VirtualScriptAliasIP", 0, "%", RANK_MAPPED },
+    { "WSGIScriptAlias", 1, "", RANK_MAPPED },
+    { "WSGIScriptAliasMatch", 1, "$", RANK_MAPPED },
 };
 
-/* How many mapped paths outside ChrootDir are mounted one by one */
+/* How many mapped paths outside ChrootDir are mounted, and how many links a
+ * path may lead through: path_resolution(7) */
 #define VIEW_MAPPED_MAX 1024
+#define VIEW_LINKS_MAX  40
 
-/* As the kernel does, path_resolution(7) */
-#define VIEW_LINKS_MAX 40
-
-/* Seconds for the builder, which needs a thousandth of one, and its stack */
-#define VIEW_DEADLINE 10
-#define VIEW_STACK    (64 * 1024)
-
-/* Descriptors for it: two more than there are mounts, but for small change */
+/* The builder's seconds, though it needs a thousandth of one; its stack; its
+ * descriptors, one for each mount */
+#define VIEW_DEADLINE    10
+#define VIEW_STACK       (64 * 1024)
 #define VIEW_DESCRIPTORS 4096
 
-/* What the last view that worked was, for as long as the server runs: this
- * module is loaded anew at each restart. */
+/* A view, for as long as the server runs: a restart loads this module anew. */
 #define VIEW_KEPT "mod_chroot " CHROOT_VERSION " view"
 
 typedef struct {
-    int ns, fd; /* its namespace, and its root */
-    int seal_error;
+    int ns, fd;          /* its namespace, and its root */
+    int seal_error;      /* 0: sealed; EXDEV: root can climb out of it */
     char jail[PATH_MAX]; /* that is in it */
     dev_t dev;
     ino_t ino;
 } view_kept;
 
-/* What is planned, and what came of it. Both are of one generation. */
+/* This generation's plan, and the view that its children see */
 static struct {
-    apr_array_header_t *binds; /* of view_bind */
     apr_array_header_t *steps; /* of view_step *, sorted by path */
     apr_hash_t *by_path;
-    const ap_directive_t *too_many;
     int mapped;
+    const char *error;
     struct stat jail;
-    view_kept *kept; /* what children are in */
+    view_kept *kept;
 } view;
 
-/* What the builder shares with the parent: where it is, for error texts, and
- * its descriptors, which are the parent's. */
+/* What the builder shares with the parent: which step has failed, and its
+ * descriptors, which are the parent's. */
 static struct {
     const char *call, *path;
-    int error, done;
-    int ns, fd, place, tree;
-    int seal_error; /* 0: sealed; EXDEV: one can climb out of it */
+    int error, ns, fd, place, from, seal_error;
 } built;
 
+/* A generation has ended. The last view that worked stays. */
 static apr_status_t view_reset(void *unused)
 {
+    if (view.kept != NULL) {
+        gen.fd = -1;
+    }
     memset(&view, 0, sizeof(view));
     return APR_SUCCESS;
 }
@@ -3204,11 +3177,10 @@ static int user_may_write(const struct stat *st)
 static view_step *view_step_at(const char *path, const struct stat *st)
 {
     view_step *step = apr_hash_get(view.by_path, path, APR_HASH_KEY_STRING);
-    apr_pool_t *p = view.steps->pool;
 
     if (step == NULL) {
-        step = apr_pcalloc(p, sizeof(*step));
-        step->path = apr_pstrdup(p, path);
+        step = apr_pcalloc(view.steps->pool, sizeof(*step));
+        step->path = apr_pstrdup(view.steps->pool, path);
         step->st = *st;
         step->tree = -1;
         APR_ARRAY_PUSH(view.steps, view_step *) = step;
@@ -3217,160 +3189,158 @@ static view_step *view_step_at(const char *path, const struct stat *st)
     return step;
 }
 
-/* Reads a symbolic link in the directory here. Whoever can replace it could
- * choose what is mounted: not followed when that is User. Returns its target,
- * or NULL and why. */
-static const char *view_link(apr_pool_t *p, const char *here, const char *name,
-                             const struct stat *st, const char **why)
+/* Plans a symbolic link in the directory here. User must not choose what is
+ * mounted: a link that User can replace is not followed. Returns its target,
+ * or NULL with errno. */
+static const char *view_link(const char *here, const char *name,
+                             const struct stat *st)
 {
+    view_step *step = view_step_at(name, st);
     char target[PATH_MAX];
     struct stat dir;
-    ssize_t n;
-    int rv;
+    ssize_t n = readlink(name, target, sizeof(target));
 
-    if (lstat(here, &dir) == -1
-        || (n = readlink(name, target, sizeof(target))) == -1) {
-        rv = errno;
-        *why = apr_psprintf(p, "%s: %pm", name, &rv);
+    if (n == -1 || lstat(here, &dir) == -1) {
         return NULL;
     }
     if (st->st_uid == ap_unixd_config.user_id || user_may_write(&dir)) {
-        *why = apr_psprintf(p, "%s is a symbolic link that User may replace",
-                            name);
+        errno = EXDEV;
         return NULL;
     }
-    return apr_pstrmemdup(p, target, n);
+    step->target = apr_pstrmemdup(view.steps->pool, target, n);
+    return step->target;
 }
 
 /* Plans all that leads to an absolute path: directories, and symbolic links as
- * they are. Returns the path that it really is, with st, or NULL and why. */
-static const char *view_way(apr_pool_t *p, const char *path, struct stat *st,
-                            const char **why)
+ * they are. Returns the path that it really is, with st, or NULL with errno. */
+static const char *view_way(apr_pool_t *p, const char *path, struct stat *st)
 {
-    const char *here = "/", *name, *target, *rest = path;
-    int links = 0, rv;
+    const char *here = "/", *next = here, *rest = path, *target;
+    int links = 0;
     size_t length;
 
-    rv = lstat("/", st);
-    while (rv == 0 && S_ISDIR(st->st_mode)) {
+    while (lstat(next, st) == 0) {
+        if (S_ISLNK(st->st_mode)) {
+            errno = ELOOP;
+            target = links++ < VIEW_LINKS_MAX ? view_link(here, next, st)
+                                              : NULL;
+            if (target == NULL) {
+                return NULL;
+            }
+            rest = apr_pstrcat(p, target, "/", rest, NULL);
+            next = *target == '/' ? "/" : here;
+            continue;
+        }
+        here = next;
         rest += strspn(rest, "/");
         if (*rest == '\0') {
             return here;
         }
+        if (!S_ISDIR(st->st_mode)) {
+            errno = ENOTDIR;
+            return NULL;
+        }
         (void)view_step_at(here, st);
         length = strcspn(rest, "/");
-        name = apr_pstrcat(p, here[1] != '\0' ? here : "", "/",
-                           apr_pstrmemdup(p, rest, length), NULL);
-        if (length == 1 && rest[0] == '.') {
-            name = here;
+        if (length == 2 && strncmp(rest, "..", 2) == 0) {
+            next = path_parent(p, here);
         }
-        else if (length == 2 && rest[0] == '.' && rest[1] == '.') {
-            name = path_parent(p, here);
+        else if (length != 1 || *rest != '.') {
+            next = apr_psprintf(p, "%s/%.*s", here[1] != '\0' ? here : "",
+                                (int)length, rest);
         }
         rest += length;
-        rv = lstat(name, st);
-        if (rv == 0 && S_ISLNK(st->st_mode)) {
-            target = links++ < VIEW_LINKS_MAX
-                         ? view_link(p, here, name, st, why)
-                         : (errno = ELOOP, *why = "too many links", NULL);
-            if (target == NULL) {
-                return NULL;
-            }
-            view_step_at(name, st)->kind = VIEW_LINK;
-            view_step_at(name, st)->target = apr_pstrdup(view.steps->pool,
-                                                         target);
-            rest = apr_pstrcat(p, target, rest, NULL);
-            name = *target == '/' ? "/" : here;
-            rv = lstat(name, st);
-        }
-        here = name;
     }
-    rest += strspn(rest, "/");
-    if (rv == 0 && *rest == '\0') {
-        return here;
-    }
-    rv = rv == -1 ? errno : ENOTDIR;
-    *why = apr_psprintf(p, "%pm", &rv);
     return NULL;
 }
 
-/* Why a path that exists must not be in any view, or NULL. statfs(2). */
+/* Why a path must not be in any view, or NULL. statfs(2). */
 static const char *view_refusal(const char *path, int writable)
 {
 #if CHROOT_VIEW
     struct statfs fs;
 
     if (path[1] == '\0') {
-        return "it is the whole file system, nothing would be confined";
+        return "it is the whole file system, and would confine nobody";
     }
     if (statfs(path, &fs) == 0
         && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC)) {
-        return "it is in /proc or /sys, which show other processes and the "
-               "machine, and lead out";
+        return "/proc and /sys show the machine and its processes, and lead "
+               "out";
     }
     if (writable && strcmp(path, gen.jail) != 0
         && path_below(gen.jail, path) != NULL) {
-        return "it contains ChrootDir, and all that lies beside it could be "
+        return "it contains ChrootDir, and what lies beside that could be "
                "written to";
     }
 #endif
     return NULL;
 }
 
-/* Plans to mount a path that somebody wants. Returns why not, or NULL, as for
- * a path that URLs are mapped to and that is in ChrootDir anyway. */
-static const char *view_want(apr_pool_t *p, const ap_directive_t *node,
-                             const char *path, view_rank rank, int writable)
+/* Plans to mount a path. What cannot be is warned of and left out, so that
+ * whatever makes it later keeps no server from starting; a path that URLs are
+ * mapped to and that is not there is as without a jail. */
+static void view_want(apr_pool_t *p, const ap_directive_t *node,
+                      const char *path, view_rank rank, int writable)
 {
-    const char *why = NULL;
     struct stat st;
-    const char *real = view_way(p, path, &st, &why);
+    const char *real = view_way(p, path, &st);
+    int rv = real == NULL ? errno : 0;
+    const char *why = rv == 0       ? view_refusal(real, writable)
+                      : rv == EXDEV ? "User may replace a symbolic link on "
+                                      "the way"
+                                    : apr_psprintf(p, "%pm", &rv);
     view_step *step;
 
-    if (real == NULL) {
-        return why;
+    if (why != NULL) {
+        if (rank != RANK_MAPPED || rv == 0 || rv == EXDEV) {
+            find(node, 1,
+                 apr_psprintf(p, "leaves \"%s\" out of what children see: %s",
+                              path, why));
+        }
+        return;
     }
-    why = view_refusal(real, writable);
-    if (why != NULL
-        || (rank == RANK_MAPPED && path_below(real, gen.jail) != NULL)) {
-        return why;
+    if (rank == RANK_MAPPED && path_below(real, gen.jail) != NULL) {
+        return;
     }
     step = view_step_at(real, &st);
-    if (step->kind == VIEW_BIND && step->rank > rank) {
-        return NULL;
+    if (step->bind && step->rank > rank) {
+        return;
     }
-    if (rank == RANK_MAPPED && step->kind != VIEW_BIND
-        && ++view.mapped > VIEW_MAPPED_MAX) {
-        view.too_many = node;
+    if (rank == RANK_MAPPED && !step->bind
+        && ++view.mapped == VIEW_MAPPED_MAX + 1) {
+        view.error = apr_psprintf(view.steps->pool,
+                                  "%s at %s:%d maps URLs to one more path "
+                                  "outside ChrootDir \"%s\" than the %d that "
+                                  "can be mounted; write ChrootBind and a "
+                                  "directory above them",
+                                  node->directive, node->filename,
+                                  node->line_num, gen.jail, VIEW_MAPPED_MAX);
     }
-    step->kind = VIEW_BIND;
-    step->node = node;
+    step->bind = 1;
     step->rank = rank;
     step->writable = writable;
-    return NULL;
 }
 
-/* Plans what one word of a directive maps URLs to, up to what depends on the
- * request. */
+/* Plans what one word of a directive names, up to what depends on the request.
+ */
 static void view_add_word(apr_pool_t *p, const ap_directive_t *node,
-                          const char *word, const char *variables)
+                          const char *word, const char *variables,
+                          view_rank rank, int writable)
 {
-    size_t literal = strcspn(word, variables);
-    const char *path, *why;
-    int cut = word[literal] != '\0';
+    size_t length = strcspn(word, variables);
+    int cut = word[length] != '\0';
+    const char *path;
 
+    while (cut && length > 0 && word[length - 1] != '/') {
+        length--;
+    }
+    path = apr_pstrmemdup(p, word, length);
     if (strstr(word, "://") != NULL) {
         return;
     }
-    if (cut) {
-        while (literal > 0 && word[literal - 1] != '/') {
-            literal--;
-        }
-    }
-    path = apr_pstrmemdup(p, word, literal);
-    if ((cut && *path != '/')
-        || (*path != '/' && strcasecmp(node->directive, "UserDir") == 0)) {
-        path = "/";
+    if (*path != '/' && (cut || strcasecmp(node->directive, "UserDir") == 0)) {
+        path = "/"; /* anywhere, or below somebody's home */
         cut = 1;
     }
     path = ap_server_root_relative(p, path);
@@ -3382,47 +3352,47 @@ static void view_add_word(apr_pool_t *p, const ap_directive_t *node,
         && path_below(path, gen.jail) == NULL) {
         find(node, 1,
              apr_psprintf(p,
-                          "maps URLs to \"%s\", which depends on the request "
-                          "too early to be mounted; write ChrootBind and a "
+                          "leaves \"%s\" out of what children see: it depends "
+                          "on the request too early; write ChrootBind and a "
                           "directory that holds all of it",
                           word));
         return;
     }
-    why = view_want(p, node, path, RANK_MAPPED, 0);
-    if (why != NULL && access(path, F_OK) == 0) {
-        find(node, 1,
-             apr_psprintf(p, "maps URLs to \"%s\", which is left out: %s", word,
-                          why));
-    }
+    view_want(p, node, path, rank, writable);
 }
 
-/* Plans what a directive maps URLs to. */
-static void view_add_mapping(apr_pool_t *p, const ap_directive_t *node,
-                             const view_mapping *row)
+/* Plans what a directive names, if it is in row i. */
+static void view_add_row(apr_pool_t *p, const ap_directive_t *node, size_t i)
 {
-    const char *args = node->args, *variables = row->variables;
+    const char *args = node->args, *variables = view_rows[i].variables;
     const char *word = ap_getword_conf(p, &args);
-    int i;
+    int which = view_rows[i].word, n, writable = 0;
 
-    if (row->word == WORD_LAST && *args == '\0') {
+    if (which == WORD_LAST && *args == '\0') {
         variables = "$%"; /* an expression, in a <Location> */
     }
-    if (row->word == WORD_ALL
-        && (strcasecmp(word, "disabled") == 0
-            || strcasecmp(word, "enabled") == 0)) {
-        return;
+    if (which == WORD_ALL && view_rows[i].rank == RANK_EXPLICIT) {
+        writable = strcasecmp(word, "rw") == 0;
+        if (writable || strcasecmp(word, "ro") == 0) {
+            word = ap_getword_conf(p, &args);
+        }
     }
-    for (i = 0; *word != '\0'; i++) {
-        if (row->word == i || row->word == WORD_ALL
-            || (row->word == WORD_LAST && *args == '\0')) {
-            view_add_word(p, node, word, variables);
+    else if (strcasecmp(word, "disabled") == 0
+             || strcasecmp(word, "enabled") == 0) {
+        return; /* UserDir, and the rest are names */
+    }
+    for (n = 0; *word != '\0'; n++) {
+        if (which == n || which == WORD_ALL
+            || (which == WORD_LAST && *args == '\0')) {
+            view_add_word(p, node, word, variables, view_rows[i].rank,
+                          writable);
         }
         word = ap_getword_conf(p, &args);
     }
 }
 
-/* The same of a whole configuration. Names that AccessFileName gives go to
- * names. */
+/* Plans what a whole configuration names. AccessFileName's words go to names.
+ */
 static void view_add_mappings(apr_pool_t *p, const ap_directive_t *node,
                               apr_array_header_t *names)
 {
@@ -3431,9 +3401,9 @@ static void view_add_mappings(apr_pool_t *p, const ap_directive_t *node,
 
     for (; node != NULL; node = node->next) {
         view_add_mappings(p, node->first_child, names);
-        for (i = 0; i < sizeof(view_mappings) / sizeof(view_mappings[0]); i++) {
-            if (strcasecmp(node->directive, view_mappings[i].name) == 0) {
-                view_add_mapping(p, node, &view_mappings[i]);
+        for (i = 0; i < sizeof(view_rows) / sizeof(view_rows[0]); i++) {
+            if (strcasecmp(node->directive, view_rows[i].name) == 0) {
+                view_add_row(p, node, i);
             }
         }
         args = node->args;
@@ -3444,104 +3414,60 @@ static void view_add_mappings(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
-/* Plans the files that decide about what is below their directories, which are
- * the directories on the way. */
+/* Plans the files that decide about all that is below their directories, those
+ * on the way. */
 static void view_add_access_files(apr_pool_t *p,
                                   const apr_array_header_t *names)
 {
+    const char *path;
     const view_step *step;
-    const char *path, *name, *why;
     struct stat st;
     int i, j, count = view.steps->nelts;
 
     for (i = 0; i < count; i++) {
         step = APR_ARRAY_IDX(view.steps, i, const view_step *);
-        for (j = 0; j < names->nelts && step->kind == VIEW_DIRECTORY; j++) {
-            name = APR_ARRAY_IDX(names, j, const char *);
+        for (j = 0; !step->bind && step->target == NULL && j < names->nelts;
+             j++) {
             path = apr_pstrcat(p, step->path[1] != '\0' ? step->path : "", "/",
-                               name, NULL);
-            if (strchr(name, '/') != NULL || lstat(path, &st) == -1) {
-                continue;
-            }
-            why = view_want(p, NULL, path, RANK_NEEDED, 0);
-            if (why != NULL) {
-                find(NULL, 1,
-                     apr_psprintf(p,
-                                  "%s applies to what is served, and is left "
-                                  "out: %s",
-                                  path, why));
+                               APR_ARRAY_IDX(names, j, const char *), NULL);
+            if (lstat(path, &st) == 0) {
+                view_want(p, gen.node, path, RANK_NEEDED, 0);
             }
         }
     }
 }
 
-/* Plans the directory of a module's sockets, for which word, if any, is what
- * node says. One that would show too much is left out. */
-static void view_add_sockets(apr_pool_t *p, const ap_directive_t *node,
-                             const char *dir)
+/* Plans the directory by whose sockets children talk to a module's daemon: the
+ * one that a directive names, or a socket in it. */
+static void view_add_sockets(apr_pool_t *p, const char *module,
+                             const char *directive, const char *otherwise,
+                             int is_socket)
 {
-    const char *why;
+    const ap_directive_t *node = node_last(directive);
+    const char *path = node != NULL ? node_word(p, node) : NULL;
 
-    if (dir == NULL) {
+    if (ap_find_linked_module(module) == NULL) {
         return;
     }
-    why = strchr(dir + 1, '/') == NULL
-              ? "it is not the sockets' own directory"
-              : view_want(p, node, dir, RANK_NEEDED, 1);
-    if (why != NULL) {
-        find(node != NULL ? node : gen.node, 1,
+    path = path != NULL ? path : otherwise;
+    path = is_socket ? ap_runtime_dir_relative(p, path)
+                     : ap_server_root_relative(p, path);
+    if (path == NULL) {
+        return;
+    }
+    path = path_trimmed(p, path_canonical(p, path));
+    path = is_socket ? path_parent(p, path) : path;
+    node = node != NULL ? node : gen.node;
+    if (strchr(path + 1, '/') == NULL) {
+        find(node, 1,
              apr_psprintf(p,
-                          "children cannot reach the sockets in %s: %s; give "
-                          "them a directory of their own, one that is there "
-                          "when the server starts",
-                          dir, why));
+                          "leaves \"%s\" out of what children see, and %s "
+                          "has its sockets there; give them a directory of "
+                          "their own",
+                          path, module));
+        return;
     }
-}
-
-/* mod_cgid's daemon and mod_fcgid's manager talk to children by sockets. */
-static void view_add_daemons(apr_pool_t *p)
-{
-    const ap_directive_t *node = node_last("ScriptSock");
-    const char *path;
-
-    if (ap_find_linked_module("mod_cgid.c") != NULL) {
-        path = node != NULL ? node_word(p, node) : NULL;
-        path = ap_runtime_dir_relative(p, path != NULL ? path : "cgisock");
-        view_add_sockets(p, node,
-                         path != NULL ? path_parent(p, path_canonical(p, path))
-                                      : NULL);
-    }
-    node = node_last("FcgidIPCDir");
-    if (node == NULL) {
-        node = node_last("SocketPath"); /* its name before 2.3 */
-    }
-    if (ap_find_linked_module("mod_fcgid.c") != NULL) {
-        path = node != NULL ? node_word(p, node) : NULL;
-        path = ap_server_root_relative(p, path != NULL ? path : FCGID_SOCKETS);
-        view_add_sockets(p, node,
-                         path != NULL ? path_trimmed(p, path_canonical(p, path))
-                                      : NULL);
-    }
-}
-
-/* Plans what ChrootBind names; what is not there is left out, so that whatever
- * makes it later does not keep the server from starting. */
-static void view_add_binds(apr_pool_t *p)
-{
-    const view_bind *bind;
-    const char *why;
-    int i;
-
-    for (i = 0; view.binds != NULL && i < view.binds->nelts; i++) {
-        bind = &APR_ARRAY_IDX(view.binds, i, view_bind);
-        why = view_want(p, bind->node, bind->path, RANK_EXPLICIT,
-                        bind->writable);
-        if (why != NULL) {
-            find(bind->node, 1,
-                 apr_psprintf(p, "names \"%s\", which is left out: %s",
-                              bind->path, why));
-        }
-    }
+    view_want(p, node, path, RANK_NEEDED, 1);
 }
 
 /* Directories before what is in them. */
@@ -3551,37 +3477,30 @@ static int view_sorter(const void *a, const void *b)
                   (*(view_step *const *)b)->path);
 }
 
-/* Whether a step does what the bind above it has done already. Device nodes
- * stay: they are mounted without nodev. */
-static int view_is_spare(const view_step *step, const view_step *above)
-{
-    if (step->kind != VIEW_BIND) {
-        return 1;
-    }
-    return (step->writable == above->writable
-            || (step->rank != RANK_EXPLICIT && above->writable))
-           && !S_ISCHR(step->st.st_mode) && !S_ISBLK(step->st.st_mode);
-}
-
-/* Sorts the steps, and leaves out those that a bind above them makes. */
+/* Sorts the steps, and leaves out what a mount above has brought in already. A
+ * device node is mounted for itself, without nodev. */
 static void view_sort(void)
 {
-    view_step **steps = (view_step **)view.steps->elts;
-    const view_step *above;
+    view_step **steps = (view_step **)view.steps->elts, *step, *above;
     int i, j, count = 0;
 
     qsort(steps, view.steps->nelts, sizeof(*steps), view_sorter);
     for (i = 0; i < view.steps->nelts; i++) {
+        step = steps[i];
         above = NULL;
         for (j = count - 1; j >= 0 && above == NULL; j--) {
-            if (steps[j]->kind == VIEW_BIND
-                && path_below(steps[i]->path, steps[j]->path) != NULL) {
+            if (steps[j]->bind && path_below(step->path, steps[j]->path)) {
                 above = steps[j];
             }
         }
-        if (above == NULL || !view_is_spare(steps[i], above)) {
-            steps[i]->below = above != NULL;
-            steps[count++] = steps[i];
+        if (above == NULL
+            || (step->bind
+                && (S_ISCHR(step->st.st_mode) || S_ISBLK(step->st.st_mode)
+                    || step->writable > above->writable
+                    || (step->writable < above->writable
+                        && step->rank == RANK_EXPLICIT)))) {
+            step->below = above != NULL;
+            steps[count++] = step;
         }
     }
     view.steps->nelts = count;
@@ -3593,76 +3512,64 @@ static const char *view_plan(apr_pool_t *p, apr_pool_t *ptemp)
 {
     apr_array_header_t *names = apr_array_make(ptemp, 2, sizeof(char *));
     const char *written = ap_server_root_relative(ptemp, gen.written);
-    const char *why;
     struct stat st;
 
     if (view.steps != NULL) {
-        return NULL;
+        return view.error;
     }
     apr_pool_cleanup_register(p, NULL, view_reset, apr_pool_cleanup_null);
     view.steps = apr_array_make(p, 64, sizeof(view_step *));
     view.by_path = apr_hash_make(p);
-    why = view_want(ptemp, gen.node, gen.jail, RANK_NEEDED, 1);
-    if (why != NULL || lstat(gen.jail, &view.jail) == -1) {
-        return apr_psprintf(p, "ChrootDir \"%s\": %s", gen.jail,
-                            why != NULL ? why : "it has gone");
+    view_want(ptemp, gen.node, gen.jail, RANK_NEEDED, 1);
+    if (lstat(gen.jail, &view.jail) == -1) {
+        view.error = apr_pstrcat(p, "ChrootDir has gone: ", gen.jail, NULL);
     }
     if (written != NULL && stat(written, &st) == 0
         && st.st_dev == view.jail.st_dev && st.st_ino == view.jail.st_ino) {
-        (void)view_way(ptemp, written, &st, &why);
+        (void)view_way(ptemp, written, &st);
     }
-    view_add_binds(ptemp);
     APR_ARRAY_PUSH(names, const char *) = ".htaccess";
     view_add_mappings(ptemp, ap_conftree, names);
-    view_add_daemons(ptemp);
+    view_add_sockets(ptemp, "mod_cgid.c", "ScriptSock", "cgisock", 1);
+    view_add_sockets(ptemp, "mod_fcgid.c", "FcgidIPCDir", FCGID_SOCKETS, 0);
     view_add_access_files(ptemp, names);
     view_sort();
-    if (view.too_many != NULL) {
-        return apr_psprintf(p,
-                            "URLs are mapped to more than %d paths outside "
-                            "ChrootDir \"%s\", %s at %s:%d is one too many; "
-                            "write ChrootBind and a directory above them",
-                            VIEW_MAPPED_MAX, gen.jail, view.too_many->directive,
-                            view.too_many->filename, view.too_many->line_num);
-    }
-    return NULL;
+    return view.error;
 }
 
 #if CHROOT_VIEW
-/* Says what the builder does next. */
-static void view_next(const char *call, const char *path)
+/* Whether a system call of the builder has failed; notes which. */
+static int view_failed(const char *call, const char *path, long rv)
 {
-    built.call = call;
-    built.path = path;
+    if (rv == -1) {
+        built.error = errno;
+        built.call = call;
+        built.path = path;
+    }
+    return rv == -1;
 }
 
-/* mount_setattr(2) of the mount at a descriptor; flags: AT_RECURSIVE or 0. */
-static int view_flags(int fd, unsigned flags, uint64_t set)
+/* mount_setattr(2) of the mount at a descriptor, or of "/". */
+static long view_flags(int fd, unsigned flags, uint64_t set,
+                       uint64_t propagation)
 {
-    uint64_t attributes[4] = { set, 0, 0, 0 }; /* struct mount_attr */
+    struct mount_attr attr = { .attr_set = set, .propagation = propagation };
 
-    return (int)syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | flags,
-                        attributes, sizeof(attributes));
+    return syscall(SYS_mount_setattr, fd, fd == AT_FDCWD ? "/" : "",
+                   flags | (fd == AT_FDCWD ? 0 : AT_EMPTY_PATH), &attr,
+                   sizeof(attr));
 }
 
-/* openat2(2) of a path without any symbolic link, below the directory dir. */
-static int view_openat(int dir, const char *path)
+/* Opens an absolute path below root without any symbolic link; it must still
+ * be what it was in the plan, if was is given. Returns -1 with errno. */
+static int view_path(int root, const char *path, const struct stat *was)
 {
-    /* struct open_how */
-    uint64_t how[3] = { O_PATH | O_CLOEXEC, 0,
-                        RESOLVE_NO_SYMLINKS | RESOLVE_IN_ROOT };
-
-    return (int)syscall(SYS_openat2, dir, path[1] != '\0' ? path + 1 : ".", how,
-                        sizeof(how));
-}
-
-/* Opens a path outside that must still be what it was in the plan. */
-static int view_open_planned(int dir, const char *path, const struct stat *was)
-{
+    struct open_how how = { .flags = O_PATH | O_CLOEXEC,
+                            .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_IN_ROOT };
     struct stat st;
-    int fd = view_openat(dir, path);
+    int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 
-    if (fd != -1
+    if (fd != -1 && was != NULL
         && (fstat(fd, &st) == -1 || st.st_dev != was->st_dev
             || st.st_ino != was->st_ino)) {
         fd_close(&fd);
@@ -3671,216 +3578,143 @@ static int view_open_planned(int dir, const char *path, const struct stat *was)
     return fd;
 }
 
-/* Copies the tree of mounts of each bind, before anything is mounted. */
-static int view_copy_trees(int root)
+static long view_move(int from, int to)
 {
-    view_step *step;
-    uint64_t flags;
-    int i;
+    return syscall(SYS_move_mount, from, "", to, "",
+                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
 
-    for (i = 0; i < view.steps->nelts; i++) {
-        step = APR_ARRAY_IDX(view.steps, i, view_step *);
-        if (step->kind != VIEW_BIND) {
-            continue;
-        }
-        flags = MOUNT_ATTR_NOSUID;
-        if (!step->writable) {
-            flags |= MOUNT_ATTR_RDONLY;
-        }
-        if (!S_ISCHR(step->st.st_mode) && !S_ISBLK(step->st.st_mode)) {
-            flags |= MOUNT_ATTR_NODEV;
-        }
-        view_next("openat2", step->path);
-        built.tree = view_open_planned(root, step->path, &step->st);
-        if (built.tree == -1) {
-            return -1;
-        }
-        view_next("open_tree", step->path);
-        step->tree = (int)syscall(SYS_open_tree, built.tree, "",
-                                  AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE
-                                      | OPEN_TREE_CLOEXEC);
-        if (step->tree == -1) {
-            return -1;
-        }
-        fd_close(&built.tree);
-        view_next("mount_setattr", step->path);
-        if (view_flags(step->tree, AT_RECURSIVE, flags) == -1) {
-            return -1;
-        }
+/* Copies the tree of mounts that belongs to a step, before anything is
+ * mounted. Whether it could. */
+static int view_copy(int root, view_step *step)
+{
+    uint64_t flags = MOUNT_ATTR_NOSUID;
+
+    if (!step->bind) {
+        return 1;
     }
-    return 0;
+    if (!step->writable) {
+        flags |= MOUNT_ATTR_RDONLY;
+    }
+    if (!S_ISCHR(step->st.st_mode) && !S_ISBLK(step->st.st_mode)) {
+        flags |= MOUNT_ATTR_NODEV;
+    }
+    built.from = view_path(root, step->path, &step->st);
+    if (view_failed("openat2", step->path, built.from)) {
+        return 0;
+    }
+    step->tree = (int)syscall(SYS_open_tree, built.from, "",
+                              AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE
+                                  | OPEN_TREE_CLOEXEC);
+    if (view_failed("open_tree", step->path, step->tree)) {
+        return 0;
+    }
+    fd_close(&built.from);
+    return !view_failed("mount_setattr", step->path,
+                        view_flags(step->tree, AT_RECURSIVE, flags, 0));
 }
 
 /* Mounts an empty file system on the jail, in this namespace only: what will
- * be the root. */
+ * be the root. Whether it could. */
 static int view_mount_root(int root)
 {
-    view_next("fsopen", "tmpfs");
-    built.tree = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
-    if (built.tree == -1) {
-        return -1;
+    built.from = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+    if (view_failed("fsopen", "tmpfs", built.from)
+        || view_failed("fsconfig", "tmpfs",
+                       syscall(SYS_fsconfig, built.from, FSCONFIG_CMD_CREATE,
+                               NULL, NULL, 0))) {
+        return 0;
     }
-    view_next("fsconfig", "tmpfs");
-    if (syscall(SYS_fsconfig, built.tree, FSCONFIG_CMD_CREATE, NULL, NULL, 0)
-        == -1) {
-        return -1;
-    }
-    view_next("fsmount", "tmpfs");
-    built.fd = (int)syscall(SYS_fsmount, built.tree, FSMOUNT_CLOEXEC,
+    built.fd = (int)syscall(SYS_fsmount, built.from, FSMOUNT_CLOEXEC,
                             MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
                                 | MOUNT_ATTR_NOEXEC);
-    if (built.fd == -1) {
-        return -1;
+    if (view_failed("fsmount", "tmpfs", built.fd)) {
+        return 0;
     }
-    fd_close(&built.tree);
-    view_next("openat2", gen.jail);
-    built.place = view_open_planned(root, gen.jail, &view.jail);
-    if (built.place == -1) {
-        return -1;
-    }
-    view_next("move_mount of the root to", gen.jail);
-    if (syscall(SYS_move_mount, built.fd, "", built.place, "",
-                MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
-        == -1) {
-        return -1;
+    fd_close(&built.from);
+    built.place = view_path(root, gen.jail, &view.jail);
+    if (view_failed("openat2", gen.jail, built.place)
+        || view_failed("move_mount", gen.jail,
+                       view_move(built.fd, built.place))) {
+        return 0;
     }
     fd_close(&built.place);
-    return 0;
+    return 1;
 }
 
-/* Moves a copied tree of mounts to its place: one that is made, or what it is
- * a copy of, in another one. */
-static int view_mount(view_step *step)
-{
-    const char *name = step->path + 1;
-
-    view_next("make the place of", step->path);
-    if (!step->below
-        && (S_ISDIR(step->st.st_mode)
-                ? mkdirat(built.fd, name, 0700)
-                : mknodat(built.fd, name, S_IFREG | 0600, 0))
-               == -1) {
-        return -1;
-    }
-    view_next("open the place of", step->path);
-    built.place = step->below
-                      ? view_open_planned(built.fd, step->path, &step->st)
-                      : view_openat(built.fd, step->path);
-    if (built.place == -1) {
-        return -1;
-    }
-    view_next("move_mount to", step->path);
-    if (syscall(SYS_move_mount, step->tree, "", built.place, "",
-                MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
-        == -1) {
-        return -1;
-    }
-    fd_close(&built.place);
-    fd_close(&step->tree);
-    return 0;
-}
-
-/* Makes the step of a plan in the view. */
+/* Makes a step in the view. Whether it could. */
 static int view_make_step(view_step *step)
 {
     const char *name = step->path[1] != '\0' ? step->path + 1 : ".";
     const struct stat *st = &step->st;
 
-    switch (step->kind) {
-    case VIEW_DIRECTORY:
-        view_next("mkdir of", step->path);
-        return (*name != '.' || name[1] != '\0')
-                       && mkdirat(built.fd, name, 0700) == -1
-                   ? -1
-               : fchownat(built.fd, name, st->st_uid, st->st_gid, 0) == -1
-                   ? -1
-                   : fchmodat(built.fd, name, st->st_mode & 07777, 0);
-    case VIEW_LINK:
-        view_next("symlink at", step->path);
-        return symlinkat(step->target, built.fd, name) == -1
-                   ? -1
-                   : fchownat(built.fd, name, st->st_uid, st->st_gid,
-                              AT_SYMLINK_NOFOLLOW);
-    default:
-        return view_mount(step);
+    if (step->target != NULL) {
+        return !view_failed("symlinkat", step->path,
+                            symlinkat(step->target, built.fd, name))
+               && !view_failed("fchownat", step->path,
+                               fchownat(built.fd, name, st->st_uid, st->st_gid,
+                                        AT_SYMLINK_NOFOLLOW));
     }
+    if (!step->below && step->path[1] != '\0'
+        && view_failed(S_ISDIR(st->st_mode) ? "mkdirat" : "mknodat", step->path,
+                       S_ISDIR(st->st_mode)
+                           ? mkdirat(built.fd, name, 0700)
+                           : mknodat(built.fd, name, S_IFREG | 0600, 0))) {
+        return 0;
+    }
+    if (!step->bind) {
+        return !view_failed("fchownat", step->path,
+                            fchownat(built.fd, name, st->st_uid, st->st_gid, 0))
+               && !view_failed(
+                   "fchmodat", step->path,
+                   fchmodat(built.fd, name, st->st_mode & 07777, 0));
+    }
+    built.place = view_path(built.fd, step->path, step->below ? st : NULL);
+    if (view_failed("openat2", step->path, built.place)
+        || view_failed("move_mount", step->path,
+                       view_move(step->tree, built.place))) {
+        return 0;
+    }
+    fd_close(&built.place);
+    fd_close(&step->tree);
+    return 1;
 }
 
-/* Whether one that is root climbs out of the view by the classic way, a second
- * chroot(2): tried by the builder, which ends here. */
-static void view_try_to_leave(const struct stat *root)
+/* Makes the view all there is in the namespace. As its last act the builder,
+ * which is root, tries the classic way out of it. Whether it could. */
+static int view_enter(void)
 {
-    struct stat up;
+    struct stat root, up;
 
+    if (view_failed("mount_setattr", gen.jail,
+                    view_flags(built.fd, 0, MOUNT_ATTR_RDONLY, 0))
+        || view_failed("fchdir", gen.jail, fchdir(built.fd))
+        || view_failed("pivot_root", gen.jail,
+                       syscall(SYS_pivot_root, ".", "."))
+        || view_failed("umount2", gen.jail,
+                       syscall(SYS_umount2, ".", MNT_DETACH))
+        || view_failed("stat", gen.jail, fstat(built.fd, &root))
+        || view_failed("stat", gen.jail, stat("/", &up))) {
+        return 0;
+    }
+    errno = ESTALE;
+    if (view_failed(
+            "pivot_root", gen.jail,
+            up.st_dev == root.st_dev && up.st_ino == root.st_ino ? 0 : -1)) {
+        return 0;
+    }
+    built.place = view_path(built.fd, gen.jail, &view.jail);
+    if (view_failed("openat2", gen.jail, built.place)) {
+        return 0;
+    }
+    fd_close(&built.place);
     built.seal_error = chroot(gen.jail) == -1 || fchdir(built.fd) == -1
                                || stat("..", &up) == -1
                            ? errno
-                       : up.st_dev == root->st_dev && up.st_ino == root->st_ino
+                       : up.st_dev == root.st_dev && up.st_ino == root.st_ino
                            ? 0
                            : EXDEV;
-}
-
-/* Makes the view the root of the namespace, and nothing else is left in it. */
-static int view_enter(void)
-{
-    struct stat st, root;
-
-    view_next("make read-only", "/");
-    if (view_flags(built.fd, 0, MOUNT_ATTR_RDONLY) == -1) {
-        return -1;
-    }
-    view_next("pivot_root to", gen.jail);
-    if (fchdir(built.fd) == -1 || syscall(SYS_pivot_root, ".", ".") == -1) {
-        return -1;
-    }
-    view_next("umount2", "/");
-    if (umount2(".", MNT_DETACH) == -1 || chdir("/") == -1) {
-        return -1;
-    }
-    view_next("find in the view", gen.jail);
-    built.place = view_open_planned(built.fd, gen.jail, &view.jail);
-    if (built.place == -1 || stat("/", &st) == -1
-        || fstat(built.fd, &root) == -1) {
-        return -1;
-    }
-    fd_close(&built.place);
-    if (st.st_dev != root.st_dev || st.st_ino != root.st_ino) {
-        errno = ESTALE;
-        return -1;
-    }
-    view_try_to_leave(&root);
-    return 0;
-}
-
-/* The builder's work, in a mount namespace of its own. Returns -1 with errno
- * when a step fails. */
-static int view_make(void)
-{
-    /* struct mount_attr: what is mounted on the host later is seen, not the
-     * other way round */
-    uint64_t slave[4] = { 0, 0, MS_SLAVE, 0 };
-    int i;
-
-    view_next("open", "/proc/self/ns/mnt");
-    built.ns = open(built.path, O_RDONLY | O_CLOEXEC);
-    if (built.ns == -1) {
-        return -1;
-    }
-    view_next("mount_setattr", "/");
-    if (syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, slave,
-                sizeof(slave))
-        == -1) {
-        return -1;
-    }
-    if (view_copy_trees(AT_FDCWD) == -1 || view_mount_root(AT_FDCWD) == -1) {
-        return -1;
-    }
-    for (i = 0; i < view.steps->nelts; i++) {
-        if (view_make_step(APR_ARRAY_IDX(view.steps, i, view_step *)) == -1) {
-            return -1;
-        }
-    }
-    return view_enter();
+    return 1;
 }
 
 /* The builder: root, a process of its own with the memory and descriptors of
@@ -3889,8 +3723,10 @@ static int view_make(void)
 static int view_main(void *unused)
 {
     struct sigaction end = { .sa_handler = SIG_DFL };
+    view_step **steps = (view_step **)view.steps->elts;
     struct rlimit limit;
     sigset_t alarms;
+    int i, ok;
 
     (void)sigaction(SIGALRM, &end, NULL);
     sigemptyset(&alarms);
@@ -3903,55 +3739,55 @@ static int view_main(void *unused)
                                                            : VIEW_DESCRIPTORS;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
-    built.error = view_make() == -1 ? errno : 0;
-    built.done = 1;
+    built.ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    ok = !view_failed("open", "/proc/self/ns/mnt", built.ns)
+         && !view_failed("mount_setattr", "/",
+                         view_flags(AT_FDCWD, AT_RECURSIVE, 0, MS_SLAVE));
+    for (i = 0; ok && i < view.steps->nelts; i++) {
+        ok = view_copy(AT_FDCWD, steps[i]);
+    }
+    ok = ok && view_mount_root(AT_FDCWD);
+    for (i = 0; ok && i < view.steps->nelts; i++) {
+        ok = view_make_step(steps[i]);
+    }
+    if (ok && view_enter()) {
+        built.error = 0;
+    }
     return 0;
 }
 
-/* Closes what a builder that did not come through has left open. */
-static void view_abandon(void)
-{
-    int i;
-
-    for (i = 0; i < view.steps->nelts; i++) {
-        fd_close(&APR_ARRAY_IDX(view.steps, i, view_step *)->tree);
-    }
-    fd_close(&built.ns);
-    fd_close(&built.fd);
-    fd_close(&built.place);
-    fd_close(&built.tree);
-}
-
 /* Builds the view that is planned. Returns an errno, or 0: then built has its
- * descriptors. */
+ * descriptors, otherwise none is left open. */
 static int view_build(apr_pool_t *ptemp)
 {
-    char *stack = apr_palloc(ptemp, VIEW_STACK);
+    char *stack = apr_palloc(ptemp, VIEW_STACK + 16);
     sigset_t all, old;
-    int status = 0, rv;
+    int status = 0, i;
     pid_t pid;
 
-    memset(&built, 0, sizeof(built));
-    built.ns = built.fd = built.place = built.tree = -1;
-    view_next("clone of the builder of", "/");
+    built.ns = built.fd = built.place = built.from = -1;
+    built.call = "wait for the builder of";
+    built.path = gen.jail;
+    built.error = ETIMEDOUT;
     sigfillset(&all);
-    rv = pthread_sigmask(SIG_SETMASK, &all, &old);
-    if (rv != 0) {
-        return rv;
-    }
-    /* a stack that begins at a multiple of 16 */
-    pid = clone(view_main, stack + VIEW_STACK - ((uintptr_t)stack & 15),
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
+    pid = clone(view_main, stack + VIEW_STACK + 16 - ((uintptr_t)stack & 15),
                 CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_NEWNS | SIGCHLD,
                 NULL);
-    rv = pid == -1 ? errno : process_wait(pid, 0, &status);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (pid != -1) {
-        rv = built.done ? built.error : ETIMEDOUT;
+    if (!view_failed("clone", "/", pid)) {
+        (void)process_wait(pid, 0, &status);
     }
-    if (rv != 0) {
-        view_abandon();
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (built.error != 0) {
+        for (i = 0; i < view.steps->nelts; i++) {
+            fd_close(&APR_ARRAY_IDX(view.steps, i, view_step *)->tree);
+        }
+        fd_close(&built.ns);
+        fd_close(&built.fd);
+        fd_close(&built.place);
+        fd_close(&built.from);
     }
-    return rv;
+    return built.error;
 }
 #else
 static int view_build(apr_pool_t *ptemp)
@@ -3960,140 +3796,106 @@ static int view_build(apr_pool_t *ptemp)
 }
 #endif /* CHROOT_VIEW */
 
-/* What helps when a step of the builder fails. */
-static const char *view_cure(int error)
+/* What helps when the view could not be built. */
+static const char *view_cure(void)
 {
-    if (error == EINVAL && strcmp(built.call, "mount_setattr") == 0
-        && strcmp(built.path, "/") == 0) {
-        return "the server runs in a chroot whose root is no mount point; make "
-               "it one (mount --bind), or write ChrootFixRoot On";
-    }
-    switch (error) {
-    case EPERM:
-        return "it takes CAP_SYS_ADMIN, which containers do not have unless it "
-               "is given to them, and in systemd's unit no RestrictNamespaces= "
-               "and no SystemCallFilter=~@mount; or write ChrootFixRoot On";
-    case ENOSYS:
+    switch (built.error) {
     case EINVAL:
-        return "it takes Linux 5.12 or newer, and nothing that filters its "
-               "system calls; or write ChrootFixRoot On";
-    case ESTALE:
-        return "it was replaced meanwhile; try again";
-    case ETIMEDOUT:
-        return "it was given up after " APR_STRINGIFY(
-            VIEW_DEADLINE) " seconds; look whether a file system hangs";
+        if (strcmp(built.path, "/") == 0) {
+            return "the server is in a chroot whose root is no mount point; "
+                   "make it one, with mount --bind, or write ChrootFixRoot On";
+        }
+        /* fall through */
+    case ENOSYS:
+        return "this takes Linux 5.12 or newer; or write ChrootFixRoot On";
+    case EPERM:
+        return "this takes CAP_SYS_ADMIN, which a container has to be given; "
+               "in systemd's unit no RestrictNamespaces= and no "
+               "SystemCallFilter=~@mount; or write ChrootFixRoot On";
     default:
-        return "or write ChrootFixRoot On";
+        return "look at it and try again, or write ChrootFixRoot On";
     }
 }
 
-/* The view of the last generation for which one could be built, in s, which is
- * made when there is none. */
+/* The last view that worked, in the memory that restarts leave alone. Lets it
+ * go when this generation needs none: whoever is in it has its namespace open.
+ */
 static view_kept *view_last(server_rec *s)
 {
     apr_pool_t *p = s->process->pool;
-    void *kept = NULL;
+    view_kept *kept;
+    void *data = NULL;
 
-    (void)apr_pool_userdata_get(&kept, VIEW_KEPT, p);
-    if (kept == NULL) {
-        kept = apr_pcalloc(p, sizeof(view_kept));
-        ((view_kept *)kept)->ns = ((view_kept *)kept)->fd = -1;
-        (void)apr_pool_userdata_set(kept, VIEW_KEPT, NULL, p);
+    (void)apr_pool_userdata_get(&data, VIEW_KEPT, p);
+    if (data == NULL) {
+        data = kept = apr_pcalloc(p, sizeof(*kept));
+        kept->ns = kept->fd = -1;
+        (void)apr_pool_userdata_set(data, VIEW_KEPT, NULL, p);
     }
-    return kept;
-}
-
-/* A generation has ended; its view's descriptor is not its own. */
-static apr_status_t view_leave(void *unused)
-{
-    gen.fd = -1;
-    return APR_SUCCESS;
-}
-
-/* Parent, root: lets the last view go when this generation has none. Processes
- * that are in it have its namespace open. */
-static void view_forget(server_rec *s)
-{
-    view_kept *kept = view_last(s);
-
+    kept = data;
     if (!gen.mount) {
         fd_close(&kept->ns);
         fd_close(&kept->fd);
     }
+    return kept;
 }
 
-/* Builds the view, which is tried again at a restart, and keeps it. Returns an
- * errno that was logged, or 0. */
-static int view_renew(apr_pool_t *ptemp, server_rec *s, view_kept *kept)
-{
-    int rv = view_build(ptemp);
-
-    if (rv != 0 && kept->fd != -1 && ap_state_query(AP_SQ_CONFIG_GEN) > 1) {
-        rv = view_build(ptemp);
-    }
-    if (rv != 0) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv, s,
-                     "ChrootFixRoot Mount: %s %s: %s", built.call, built.path,
-                     view_cure(rv));
-        return rv;
-    }
-    fd_close(&kept->ns);
-    fd_close(&kept->fd);
-    kept->ns = built.ns;
-    kept->fd = built.fd;
-    kept->seal_error = built.seal_error;
-    kept->dev = view.jail.st_dev;
-    kept->ino = view.jail.st_ino;
-    apr_cpystrn(kept->jail, gen.jail, sizeof(kept->jail));
-    return 0;
-}
-
-/* Parent, root: what children of this generation will see, gen.fd. At a
- * restart that cannot have a view of its own it is the last one, if ChrootDir
- * is still the same. Returns an errno that was logged, or 0. */
+/* Parent, root: has the view built that children of this generation will see,
+ * gen.fd. A restart tries twice; when it cannot have one, its children see the
+ * last one, if ChrootDir is still the same. Returns an errno that was logged,
+ * or 0. */
 static int view_open(apr_pool_t *p, server_rec *s)
 {
     view_kept *kept = view_last(s);
-    apr_pool_t *ptemp;
-    const char *error;
-    int rv;
+    int restart = ap_state_query(AP_SQ_CONFIG_GEN) > 1 && kept->fd != -1
+                  && strcmp(kept->jail, gen.jail) == 0;
+    const char *error = view_plan(p, p);
 
-    apr_pool_create(&ptemp, p);
-    error = view_plan(p, ptemp);
-    rv = error != NULL ? E2BIG : view_renew(ptemp, s, kept);
-    apr_pool_destroy(ptemp);
     if (error != NULL) {
         ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, 0, s, "%s",
                      error);
+        built.error = EINVAL;
     }
-    if (rv != 0) {
-        if (kept->fd == -1 || ap_state_query(AP_SQ_CONFIG_GEN) <= 1
-            || strcmp(kept->jail, gen.jail) != 0) {
-            return rv;
-        }
+    else if (view_build(p) != 0 && (!restart || view_build(p) != 0)) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, built.error, s,
+                     "ChrootFixRoot Mount: %s %s: %s", built.call, built.path,
+                     view_cure());
+    }
+    if (built.error == 0) {
+        fd_close(&kept->ns);
+        fd_close(&kept->fd);
+        kept->ns = built.ns;
+        kept->fd = built.fd;
+        kept->seal_error = built.seal_error;
+        kept->dev = view.jail.st_dev;
+        kept->ino = view.jail.st_ino;
+        apr_cpystrn(kept->jail, gen.jail, sizeof(kept->jail));
+    }
+    else if (!restart) {
+        return built.error;
+    }
+    else {
         ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
-                     "children see what those before this restart saw: "
-                     "changes of ChrootBind, and of what URLs are mapped to "
-                     "outside %s, are not in force",
+                     "children see what those before this restart saw: changes "
+                     "of ChrootBind, and of what URLs are mapped to outside "
+                     "%s, are not in force",
                      gen.jail);
     }
     gen.fd = kept->fd;
     view.kept = kept;
-    apr_pool_cleanup_register(p, NULL, view_leave, apr_pool_cleanup_null);
     return 0;
 }
 
-/* Whether the jail is there, for a process in the view, and is the directory
- * that was checked. */
+/* Whether the jail is in the view of this process, and is the directory that
+ * was checked. */
 static int view_has_jail(server_rec *s)
 {
     struct stat st;
-    int rv = stat(gen.jail, &st) == -1 ? errno : 0;
+    int rv = stat(gen.jail, &st) == -1 ? errno
+             : st.st_dev == view.kept->dev && st.st_ino == view.kept->ino
+                 ? 0
+                 : ESTALE;
 
-    if (rv == 0
-        && (st.st_dev != view.kept->dev || st.st_ino != view.kept->ino)) {
-        rv = ESTALE;
-    }
     if (rv != 0) {
         ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
                      "the jail %s is not in the view", gen.jail);
@@ -4101,105 +3903,41 @@ static int view_has_jail(server_rec *s)
     return rv == 0;
 }
 
-/* What to say after the mode in force: whether the classic way out of a chroot
- * was tried in the view, and failed. Empty without a view. */
-static const char *view_seal(apr_pool_t *p)
+/* The mode in force, and of a view whether the way out of a chroot was tried
+ * in it, and led nowhere. */
+static const char *fix_root_name(apr_pool_t *p)
 {
-    int rv;
-
-    if (view.kept == NULL) {
-        return "";
-    }
-    rv = view.kept->seal_error;
-    return rv == 0 ? ", sealed"
-           : rv == EXDEV
-               ? ", not sealed: the server itself was started in a chroot"
-               : apr_psprintf(p, ", not sealed: it could not be tried, %pm",
-                              &rv);
-}
-
-/* The name of the mode in force. */
-static const char *fix_root_name(void)
-{
-    return gen.mount ? "Mount" : gen.fix_root ? "On" : "Off";
-}
-
-/* Why ChrootFixRoot cannot be Mount here, or NULL. */
-static const char *view_possible(cmd_parms *cmd)
-{
-    if (!CHROOT_VIEW) {
-        return apr_psprintf(cmd->pool,
-                            "%s \"Mount\" takes Linux 5.12 or newer, and a "
-                            "mod_chroot that was built with its headers; On "
-                            "works everywhere",
-                            cmd->cmd->name);
-    }
-    if (gen.jail != NULL && gen.jail[1] == '\0') {
-        return apr_psprintf(cmd->pool,
-                            "%s \"Mount\" with ChrootDir \"/\" would show "
-                            "children everything; name a directory",
-                            cmd->cmd->name);
-    }
-    return NULL;
-}
-
-/* Keeps a path that ChrootBind names for the plan. Returns an error text or
- * NULL. */
-static const char *view_add_bind(cmd_parms *cmd, const char *arg, int writable)
-{
-    const char *path = ap_server_root_relative(cmd->pool, arg), *why;
-    char real[PATH_MAX];
-    view_bind *bind;
-
     if (!gen.mount) {
-        return apr_psprintf(cmd->pool,
-                            "%s \"%s\": it is for ChrootFixRoot Mount, which "
-                            "is not set",
-                            cmd->cmd->name, arg);
+        return gen.fix_root ? "On" : "Off";
     }
-    if (gen.jail == NULL) {
-        return NULL;
+    if (view.kept == NULL) {
+        return "Mount";
     }
-    if (path == NULL) {
-        return apr_psprintf(cmd->pool, "%s \"%s\" is not a valid path",
-                            cmd->cmd->name, arg);
-    }
-    path = path_trimmed(cmd->pool, path_canonical(cmd->pool, path));
-    why = realpath(path, real) != NULL ? view_refusal(real, writable) : NULL;
-    if (why != NULL) {
-        return apr_psprintf(cmd->pool, "%s%s \"%s\": %s", cmd->cmd->name,
-                            writable ? " rw" : "", arg, why);
-    }
-    if (view.binds == NULL) {
-        view.binds = apr_array_make(cmd->pool, 4, sizeof(view_bind));
-        apr_pool_cleanup_register(cmd->pool, NULL, view_reset,
-                                  apr_pool_cleanup_null);
-    }
-    bind = apr_array_push(view.binds);
-    bind->path = path;
-    bind->node = cmd->directive;
-    bind->writable = writable;
-    return NULL;
+    return view.kept->seal_error == 0 ? "Mount, sealed"
+           : view.kept->seal_error == EXDEV
+               ? "Mount, not sealed: the server was started in a chroot"
+               : apr_psprintf(p, "Mount, not sealed: could not be tried, %pm",
+                              &view.kept->seal_error);
 }
 
-/* The view, a line for each thing in it. */
-static void view_report(apr_pool_t *p, apr_file_t *out)
+/* A line for each thing in the view but directories that lead to another. */
+static void view_report(apr_file_t *out)
 {
     const view_step *step;
     int i;
 
     for (i = 0; view.steps != NULL && i < view.steps->nelts; i++) {
         step = APR_ARRAY_IDX(view.steps, i, const view_step *);
-        if (step->kind == VIEW_LINK) {
+        if (step->target != NULL) {
             apr_file_printf(out, "View: link %s -> %s\n", step->path,
                             step->target);
         }
-        else if (step->kind == VIEW_BIND) {
+        else if (step->bind) {
             apr_file_printf(out, "View: %s %s%s\n",
                             step->writable ? "rw" : "ro", step->path,
                             S_ISREG(step->st.st_mode)
-                                ? " (a file: the one that is there now, until "
-                                  "the next restart)"
+                                ? " (this file; one that replaces it is seen "
+                                  "after a restart)"
                                 : "");
         }
     }
@@ -5027,7 +4765,7 @@ static int search_as_user(void)
 static int chroot_open_logs(apr_pool_t *pconf, apr_pool_t *plog,
                             apr_pool_t *ptemp, server_rec *s)
 {
-    view_forget(s);
+    (void)view_last(s);
     if (gen.jail == NULL) {
         return OK;
     }
@@ -5443,9 +5181,9 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
         gen.paths = NULL; /* ptemp goes */
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "mod_chroot " CHROOT_VERSION ": children are locked into "
-                     "%s (%s chroot, ChrootFixRoot %s%s)",
-                     gen.jail, gen.late ? "late" : "early", fix_root_name(),
-                     view_seal(ptemp));
+                     "%s (%s chroot, ChrootFixRoot %s)",
+                     gen.jail, gen.late ? "late" : "early",
+                     fix_root_name(ptemp));
     }
     return OK;
 }
@@ -5860,12 +5598,11 @@ static int chroot_status(request_rec *r, int flags)
     if (gen.jail != NULL) {
         ap_rprintf(r,
                    flags & AP_STATUS_SHORT
-                       ? "ChrootDir: %s (%s chroot, ChrootFixRoot %s%s)\n"
+                       ? "ChrootDir: %s (%s chroot, ChrootFixRoot %s)\n"
                        : "<hr />\n<p>ChrootDir: %s (%s chroot, "
-                         "ChrootFixRoot %s%s)</p>\n",
+                         "ChrootFixRoot %s)</p>\n",
                    ap_escape_html(r->pool, gen.jail),
-                   gen.late ? "late" : "early", fix_root_name(),
-                   view_seal(r->pool));
+                   gen.late ? "late" : "early", fix_root_name(r->pool));
     }
     return OK;
 }
@@ -5957,8 +5694,7 @@ static void report(apr_pool_t *p, apr_file_t *out)
     qsort(gen.paths->elts, gen.paths->nelts, sizeof(chroot_path), paths_sorter);
     apr_file_printf(out, "ChrootDir: %s (%s at %s:%d)\n", gen.jail, gen.written,
                     gen.node->filename, gen.node->line_num);
-    apr_file_printf(out, "ChrootFixRoot: %s%s\n", fix_root_name(),
-                    view_seal(p));
+    apr_file_printf(out, "ChrootFixRoot: %s\n", fix_root_name(p));
     apr_file_printf(out, "Chroot: %s\n",
                     !gen.entered ? geteuid() == 0 ? "not possible, see above"
                                                   : "only root can try"
@@ -5968,7 +5704,7 @@ static void report(apr_pool_t *p, apr_file_t *out)
                     apr_array_pstrcat(p, preload(p), ' '));
     apr_file_printf(out, "Time zone: %s\n", zone != NULL ? zone : "UTC");
     if (gen.mount) {
-        view_report(p, out);
+        view_report(out);
     }
     else if (gen.jail[1] != '\0') {
         apr_file_printf(out, "Self-link: %s; to make it: %s\n",
@@ -6039,7 +5775,7 @@ static void chroot_test_config(apr_pool_t *p, server_rec *s)
     }
     find_all(p);
     if (out != NULL && ap_exists_config_define("DUMP_RUN_CFG")) {
-        apr_file_printf(out, "ChrootFixRoot: %s\n", fix_root_name());
+        apr_file_printf(out, "ChrootFixRoot: %s\n", fix_root_name(p));
     }
     if (out != NULL && gen.dump) {
         report(p, out);
@@ -6095,7 +5831,18 @@ static const char *chroot_cmd_chrootfixroot(cmd_parms *cmd, void *unused,
         return err;
     }
     if (strcasecmp(arg, "Mount") == 0) {
-        return view_possible(cmd);
+        return !CHROOT_VIEW
+                   ? apr_psprintf(cmd->pool,
+                                  "%s \"%s\" takes Linux 5.12 or newer, and "
+                                  "a mod_chroot built there; On works "
+                                  "everywhere",
+                                  cmd->cmd->name, arg)
+               : gen.jail != NULL && gen.jail[1] == '\0'
+                   ? apr_psprintf(cmd->pool,
+                                  "%s \"%s\" with ChrootDir \"/\" would "
+                                  "show children everything",
+                                  cmd->cmd->name, arg)
+                   : NULL;
     }
     if (flag_value(arg) == -1) {
         return apr_psprintf(cmd->pool, "%s \"%s\" must be On, Off or Mount",
@@ -6104,22 +5851,34 @@ static const char *chroot_cmd_chrootfixroot(cmd_parms *cmd, void *unused,
     return NULL;
 }
 
-/* ChrootBind [ro|rw] path...: kept for the plan of the view. */
+/* ChrootBind [ro|rw] path...: the plan reads it again, when User is known. */
 static const char *chroot_cmd_chrootbind(cmd_parms *cmd, void *unused, int argc,
                                          char *const argv[])
 {
-    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY), *path;
     int writable = argc > 0 && strcasecmp(argv[0], "rw") == 0;
     int i = writable || (argc > 0 && strcasecmp(argv[0], "ro") == 0);
+    char real[PATH_MAX];
 
-    if (err == NULL && i == argc) {
-        err = apr_psprintf(cmd->pool, "%s takes paths, after ro or rw",
-                           cmd->cmd->name);
+    if (err != NULL) {
+        return err;
     }
-    for (; err == NULL && i < argc; i++) {
-        err = view_add_bind(cmd, argv[i], writable);
+    if (i == argc || !gen.mount) {
+        return apr_psprintf(cmd->pool, "%s %s", cmd->cmd->name,
+                            i == argc ? "takes paths, after ro or rw"
+                                      : "is for ChrootFixRoot Mount; set that");
     }
-    return err;
+    for (; gen.jail != NULL && i < argc; i++) {
+        path = ap_server_root_relative(cmd->pool, argv[i]);
+        err = path == NULL                   ? "not a valid path"
+              : realpath(path, real) != NULL ? view_refusal(real, writable)
+                                             : NULL;
+        if (err != NULL) {
+            return apr_psprintf(cmd->pool, "%s \"%s\": %s", cmd->cmd->name,
+                                argv[i], err);
+        }
+    }
+    return NULL;
 }
 
 /* Registers the hooks of requests that this configuration needs: httpd sorts
