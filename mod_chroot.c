@@ -3120,21 +3120,16 @@ static const struct {
 #define VIEW_MAPPED_MAX 1024
 #define VIEW_LINKS_MAX  40
 
-/* The builder's seconds, though it needs a thousandth of one; its stack; its
- * descriptors, one for each mount */
-#define VIEW_DEADLINE    10
-#define VIEW_STACK       (64 * 1024)
-#define VIEW_DESCRIPTORS 4096
+/* The builder's seconds, though it needs a thousandth of one, and its stack */
+#define VIEW_DEADLINE 10
+#define VIEW_STACK    (64 * 1024)
 
 /* A view, for as long as the server runs: a restart loads this module anew. */
 #define VIEW_KEPT "mod_chroot " CHROOT_VERSION " view"
 
 typedef struct {
-    int ns, fd;          /* its namespace, and its root */
-    int seal_error;      /* 0: sealed; EXDEV: root can climb out of it */
-    char jail[PATH_MAX]; /* that is in it */
-    dev_t dev;
-    ino_t ino;
+    int ns, fd;     /* its namespace, and its root */
+    int seal_error; /* 0: sealed; EXDEV: root can climb out of it */
 } view_kept;
 
 /* This generation's plan, and the view that its children see */
@@ -3147,11 +3142,12 @@ static struct {
     view_kept *kept;
 } view;
 
-/* What the builder shares with the parent: which step has failed, and its
- * descriptors, which are the parent's. */
+/* What the builder shares with the parent: what it has made, with which call it
+ * is busy, and its descriptors, which are the parent's. */
 static struct {
+    view_kept made;
     const char *call, *path;
-    int error, ns, fd, place, from, seal_error;
+    int error, done, place, from;
 } built;
 
 /* A generation has ended. The last view that worked stays. */
@@ -3171,6 +3167,11 @@ static int user_may_write(const struct stat *st)
            || (st->st_gid == ap_unixd_config.group_id
                && (st->st_mode & S_IWGRP))
            || (st->st_mode & S_IWOTH);
+}
+
+static int is_device(const struct stat *st)
+{
+    return S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode);
 }
 
 /* The step at a path, a new directory when there was none. */
@@ -3255,7 +3256,7 @@ static const char *view_way(apr_pool_t *p, const char *path, struct stat *st)
 }
 
 /* Why a path must not be in any view, or NULL. statfs(2). */
-static const char *view_refusal(const char *path, int writable)
+static const char *view_refusal(const char *path, view_rank rank, int writable)
 {
 #if CHROOT_VIEW
     struct statfs fs;
@@ -3267,6 +3268,10 @@ static const char *view_refusal(const char *path, int writable)
         && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC)) {
         return "/proc and /sys show the machine and its processes, and lead "
                "out";
+    }
+    if (rank == RANK_NEEDED && writable && strchr(path + 1, '/') == NULL
+        && strcmp(path, gen.jail) != 0) {
+        return "it is not the sockets' own directory; give them one";
     }
     if (writable && strcmp(path, gen.jail) != 0
         && path_below(gen.jail, path) != NULL) {
@@ -3286,7 +3291,7 @@ static void view_want(apr_pool_t *p, const ap_directive_t *node,
     struct stat st;
     const char *real = view_way(p, path, &st);
     int rv = real == NULL ? errno : 0;
-    const char *why = rv == 0       ? view_refusal(real, writable)
+    const char *why = rv == 0       ? view_refusal(real, rank, writable)
                       : rv == EXDEV ? "User may replace a symbolic link on "
                                       "the way"
                                     : apr_psprintf(p, "%pm", &rv);
@@ -3457,17 +3462,7 @@ static void view_add_sockets(apr_pool_t *p, const char *module,
     }
     path = path_trimmed(p, path_canonical(p, path));
     path = is_socket ? path_parent(p, path) : path;
-    node = node != NULL ? node : gen.node;
-    if (strchr(path + 1, '/') == NULL) {
-        find(node, 1,
-             apr_psprintf(p,
-                          "leaves \"%s\" out of what children see, and %s "
-                          "has its sockets there; give them a directory of "
-                          "their own",
-                          path, module));
-        return;
-    }
-    view_want(p, node, path, RANK_NEEDED, 1);
+    view_want(p, node != NULL ? node : gen.node, path, RANK_NEEDED, 1);
 }
 
 /* Directories before what is in them. */
@@ -3495,8 +3490,7 @@ static void view_sort(void)
         }
         if (above == NULL
             || (step->bind
-                && (S_ISCHR(step->st.st_mode) || S_ISBLK(step->st.st_mode)
-                    || step->writable > above->writable
+                && (is_device(&step->st) || step->writable > above->writable
                     || (step->writable < above->writable
                         && step->rank == RANK_EXPLICIT)))) {
             step->below = above != NULL;
@@ -3524,8 +3518,7 @@ static const char *view_plan(apr_pool_t *p, apr_pool_t *ptemp)
     if (lstat(gen.jail, &view.jail) == -1) {
         view.error = apr_pstrcat(p, "ChrootDir has gone: ", gen.jail, NULL);
     }
-    if (written != NULL && stat(written, &st) == 0
-        && st.st_dev == view.jail.st_dev && st.st_ino == view.jail.st_ino) {
+    if (written != NULL && stat(written, &st) == 0) { /* no keyword */
         (void)view_way(ptemp, written, &st);
     }
     APR_ARRAY_PUSH(names, const char *) = ".htaccess";
@@ -3538,183 +3531,143 @@ static const char *view_plan(apr_pool_t *p, apr_pool_t *ptemp)
 }
 
 #if CHROOT_VIEW
-/* Whether a system call of the builder has failed; notes which. */
-static int view_failed(const char *call, const char *path, long rv)
+/* A system call of the builder, which does nothing once one has failed. Says
+ * to the parent what is done, and at which path. */
+#define VIEW_CALL(call_, path_, ...)                                           \
+    (built.error != 0 ? -1                                                     \
+                      : (built.call = #call_, built.path = (path_),            \
+                         view_noted(syscall(SYS_##call_, __VA_ARGS__))))
+
+static int view_noted(long rv)
 {
-    if (rv == -1) {
-        built.error = errno;
-        built.call = call;
-        built.path = path;
-    }
-    return rv == -1;
+    built.error = rv == -1 ? errno : 0;
+    return (int)rv;
 }
 
-/* mount_setattr(2) of the mount at a descriptor, or of "/". */
-static long view_flags(int fd, unsigned flags, uint64_t set,
+/* Sets flags of the mount at a descriptor, or of "/". */
+static void view_flags(int fd, const char *path, unsigned flags, uint64_t set,
                        uint64_t propagation)
 {
     struct mount_attr attr = { .attr_set = set, .propagation = propagation };
 
-    return syscall(SYS_mount_setattr, fd, fd == AT_FDCWD ? "/" : "",
-                   flags | (fd == AT_FDCWD ? 0 : AT_EMPTY_PATH), &attr,
-                   sizeof(attr));
+    (void)VIEW_CALL(mount_setattr, path, fd, fd == AT_FDCWD ? path : "",
+                    flags | AT_EMPTY_PATH, &attr, sizeof(attr));
 }
 
 /* Opens an absolute path below root without any symbolic link; it must still
- * be what it was in the plan, if was is given. Returns -1 with errno. */
+ * be what it was in the plan, if was is given. */
 static int view_path(int root, const char *path, const struct stat *was)
 {
     struct open_how how = { .flags = O_PATH | O_CLOEXEC,
                             .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_IN_ROOT };
     struct stat st;
-    int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+    int fd = VIEW_CALL(openat2, path, root, path, &how, sizeof(how));
 
-    if (fd != -1 && was != NULL
+    if (built.error == 0 && was != NULL
         && (fstat(fd, &st) == -1 || st.st_dev != was->st_dev
             || st.st_ino != was->st_ino)) {
-        fd_close(&fd);
-        errno = ESTALE;
+        built.error = ESTALE;
     }
     return fd;
 }
 
-static long view_move(int from, int to)
+/* Moves a mount to the place that was opened. */
+static void view_move(int tree, const char *path)
 {
-    return syscall(SYS_move_mount, from, "", to, "",
-                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    (void)VIEW_CALL(move_mount, path, tree, "", built.place, "",
+                    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    fd_close(&built.place);
 }
 
 /* Copies the tree of mounts that belongs to a step, before anything is
- * mounted. Whether it could. */
-static int view_copy(int root, view_step *step)
+ * mounted. */
+static void view_copy(view_step *step)
 {
-    uint64_t flags = MOUNT_ATTR_NOSUID;
-
     if (!step->bind) {
-        return 1;
+        return;
     }
-    if (!step->writable) {
-        flags |= MOUNT_ATTR_RDONLY;
-    }
-    if (!S_ISCHR(step->st.st_mode) && !S_ISBLK(step->st.st_mode)) {
-        flags |= MOUNT_ATTR_NODEV;
-    }
-    built.from = view_path(root, step->path, &step->st);
-    if (view_failed("openat2", step->path, built.from)) {
-        return 0;
-    }
-    step->tree = (int)syscall(SYS_open_tree, built.from, "",
-                              AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE
-                                  | OPEN_TREE_CLOEXEC);
-    if (view_failed("open_tree", step->path, step->tree)) {
-        return 0;
-    }
+    built.from = view_path(AT_FDCWD, step->path, &step->st);
+    step->tree = VIEW_CALL(open_tree, step->path, built.from, "",
+                           AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE
+                               | OPEN_TREE_CLOEXEC);
     fd_close(&built.from);
-    return !view_failed("mount_setattr", step->path,
-                        view_flags(step->tree, AT_RECURSIVE, flags, 0));
+    view_flags(step->tree, step->path, AT_RECURSIVE,
+               MOUNT_ATTR_NOSUID | (step->writable ? 0 : MOUNT_ATTR_RDONLY)
+                   | (is_device(&step->st) ? 0 : MOUNT_ATTR_NODEV),
+               0);
 }
 
 /* Mounts an empty file system on the jail, in this namespace only: what will
- * be the root. Whether it could. */
-static int view_mount_root(int root)
+ * be the root. */
+static void view_mount_root(void)
 {
-    built.from = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
-    if (view_failed("fsopen", "tmpfs", built.from)
-        || view_failed("fsconfig", "tmpfs",
-                       syscall(SYS_fsconfig, built.from, FSCONFIG_CMD_CREATE,
-                               NULL, NULL, 0))) {
-        return 0;
-    }
-    built.fd = (int)syscall(SYS_fsmount, built.from, FSMOUNT_CLOEXEC,
-                            MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
-                                | MOUNT_ATTR_NOEXEC);
-    if (view_failed("fsmount", "tmpfs", built.fd)) {
-        return 0;
-    }
+    built.from = VIEW_CALL(fsopen, "tmpfs", "tmpfs", FSOPEN_CLOEXEC);
+    (void)VIEW_CALL(fsconfig, "tmpfs", built.from, FSCONFIG_CMD_CREATE, NULL,
+                    NULL, 0);
+    built.made.fd = VIEW_CALL(fsmount, "tmpfs", built.from, FSMOUNT_CLOEXEC,
+                              MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
+                                  | MOUNT_ATTR_NOEXEC);
     fd_close(&built.from);
-    built.place = view_path(root, gen.jail, &view.jail);
-    if (view_failed("openat2", gen.jail, built.place)
-        || view_failed("move_mount", gen.jail,
-                       view_move(built.fd, built.place))) {
-        return 0;
-    }
-    fd_close(&built.place);
-    return 1;
+    built.place = view_path(AT_FDCWD, gen.jail, &view.jail);
+    view_move(built.made.fd, gen.jail);
 }
 
-/* Makes a step in the view. Whether it could. */
-static int view_make_step(view_step *step)
+/* Makes a step in the view. */
+static void view_make_step(view_step *step)
 {
-    const char *name = step->path[1] != '\0' ? step->path + 1 : ".";
+    const char *path = step->path, *name = path[1] != '\0' ? path + 1 : ".";
     const struct stat *st = &step->st;
+    int root = built.made.fd;
 
     if (step->target != NULL) {
-        return !view_failed("symlinkat", step->path,
-                            symlinkat(step->target, built.fd, name))
-               && !view_failed("fchownat", step->path,
-                               fchownat(built.fd, name, st->st_uid, st->st_gid,
-                                        AT_SYMLINK_NOFOLLOW));
+        (void)VIEW_CALL(symlinkat, path, step->target, root, name);
     }
-    if (!step->below && step->path[1] != '\0'
-        && view_failed(S_ISDIR(st->st_mode) ? "mkdirat" : "mknodat", step->path,
-                       S_ISDIR(st->st_mode)
-                           ? mkdirat(built.fd, name, 0700)
-                           : mknodat(built.fd, name, S_IFREG | 0600, 0))) {
-        return 0;
+    else if (S_ISDIR(st->st_mode) && !step->below && path[1] != '\0') {
+        (void)VIEW_CALL(mkdirat, path, root, name, 0700);
     }
-    if (!step->bind) {
-        return !view_failed("fchownat", step->path,
-                            fchownat(built.fd, name, st->st_uid, st->st_gid, 0))
-               && !view_failed(
-                   "fchmodat", step->path,
-                   fchmodat(built.fd, name, st->st_mode & 07777, 0));
+    else if (!step->below && path[1] != '\0') {
+        (void)VIEW_CALL(mknodat, path, root, name, S_IFREG, 0);
     }
-    built.place = view_path(built.fd, step->path, step->below ? st : NULL);
-    if (view_failed("openat2", step->path, built.place)
-        || view_failed("move_mount", step->path,
-                       view_move(step->tree, built.place))) {
-        return 0;
+    if (step->bind) {
+        built.place = view_path(root, path, step->below ? st : NULL);
+        view_move(step->tree, path);
+        fd_close(&step->tree);
+        return;
     }
-    fd_close(&built.place);
-    fd_close(&step->tree);
-    return 1;
+    (void)VIEW_CALL(fchownat, path, root, name, st->st_uid, st->st_gid,
+                    AT_SYMLINK_NOFOLLOW);
+    if (step->target == NULL) {
+        (void)VIEW_CALL(fchmodat, path, root, name, st->st_mode & 07777);
+    }
 }
 
 /* Makes the view all there is in the namespace. As its last act the builder,
- * which is root, tries the classic way out of it. Whether it could. */
-static int view_enter(void)
+ * which is root, tries the classic way out of it. */
+static void view_enter(void)
 {
-    struct stat root, up;
+    int root = built.made.fd;
+    struct stat st, up;
 
-    if (view_failed("mount_setattr", gen.jail,
-                    view_flags(built.fd, 0, MOUNT_ATTR_RDONLY, 0))
-        || view_failed("fchdir", gen.jail, fchdir(built.fd))
-        || view_failed("pivot_root", gen.jail,
-                       syscall(SYS_pivot_root, ".", "."))
-        || view_failed("umount2", gen.jail,
-                       syscall(SYS_umount2, ".", MNT_DETACH))
-        || view_failed("stat", gen.jail, fstat(built.fd, &root))
-        || view_failed("stat", gen.jail, stat("/", &up))) {
-        return 0;
+    view_flags(root, gen.jail, 0, MOUNT_ATTR_RDONLY, 0);
+    (void)VIEW_CALL(fchdir, gen.jail, root);
+    (void)VIEW_CALL(pivot_root, gen.jail, ".", ".");
+    (void)VIEW_CALL(umount2, gen.jail, ".", MNT_DETACH);
+    if (built.error == 0
+        && (fstat(root, &st) == -1 || stat("/", &up) == -1
+            || st.st_dev != up.st_dev || st.st_ino != up.st_ino)) {
+        built.error = ESTALE;
     }
-    errno = ESTALE;
-    if (view_failed(
-            "pivot_root", gen.jail,
-            up.st_dev == root.st_dev && up.st_ino == root.st_ino ? 0 : -1)) {
-        return 0;
-    }
-    built.place = view_path(built.fd, gen.jail, &view.jail);
-    if (view_failed("openat2", gen.jail, built.place)) {
-        return 0;
-    }
+    built.place = view_path(AT_FDCWD, gen.jail, &view.jail);
     fd_close(&built.place);
-    built.seal_error = chroot(gen.jail) == -1 || fchdir(built.fd) == -1
-                               || stat("..", &up) == -1
-                           ? errno
-                       : up.st_dev == root.st_dev && up.st_ino == root.st_ino
-                           ? 0
-                           : EXDEV;
-    return 1;
+    if (built.error == 0) {
+        built.made.seal_error = chroot(gen.jail) == -1 || fchdir(root) == -1
+                                        || stat("..", &up) == -1
+                                    ? errno
+                                : st.st_dev == up.st_dev
+                                        && st.st_ino == up.st_ino
+                                    ? 0
+                                    : EXDEV;
+    }
 }
 
 /* The builder: root, a process of its own with the memory and descriptors of
@@ -3726,38 +3679,34 @@ static int view_main(void *unused)
     view_step **steps = (view_step **)view.steps->elts;
     struct rlimit limit;
     sigset_t alarms;
-    int i, ok;
+    int i;
 
     (void)sigaction(SIGALRM, &end, NULL);
     sigemptyset(&alarms);
     sigaddset(&alarms, SIGALRM);
     (void)sigprocmask(SIG_UNBLOCK, &alarms, NULL);
     (void)alarm(VIEW_DEADLINE);
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0
-        && limit.rlim_cur < VIEW_DESCRIPTORS) {
-        limit.rlim_cur = limit.rlim_max < VIEW_DESCRIPTORS ? limit.rlim_max
-                                                           : VIEW_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max; /* a descriptor for each mount */
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
-    built.ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-    ok = !view_failed("open", "/proc/self/ns/mnt", built.ns)
-         && !view_failed("mount_setattr", "/",
-                         view_flags(AT_FDCWD, AT_RECURSIVE, 0, MS_SLAVE));
-    for (i = 0; ok && i < view.steps->nelts; i++) {
-        ok = view_copy(AT_FDCWD, steps[i]);
+    built.made.ns = VIEW_CALL(openat, "/proc/self/ns/mnt", AT_FDCWD,
+                              "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    view_flags(AT_FDCWD, "/", AT_RECURSIVE, 0, MS_SLAVE);
+    for (i = 0; i < view.steps->nelts; i++) {
+        view_copy(steps[i]);
     }
-    ok = ok && view_mount_root(AT_FDCWD);
-    for (i = 0; ok && i < view.steps->nelts; i++) {
-        ok = view_make_step(steps[i]);
+    view_mount_root();
+    for (i = 0; i < view.steps->nelts; i++) {
+        view_make_step(steps[i]);
     }
-    if (ok && view_enter()) {
-        built.error = 0;
-    }
+    view_enter();
+    built.done = 1;
     return 0;
 }
 
-/* Builds the view that is planned. Returns an errno, or 0: then built has its
- * descriptors, otherwise none is left open. */
+/* Builds the view that is planned. Returns an errno, or 0: then built.made has
+ * its descriptors, otherwise none is left open. */
 static int view_build(apr_pool_t *ptemp)
 {
     char *stack = apr_palloc(ptemp, VIEW_STACK + 16);
@@ -3765,34 +3714,38 @@ static int view_build(apr_pool_t *ptemp)
     int status = 0, i;
     pid_t pid;
 
-    built.ns = built.fd = built.place = built.from = -1;
-    built.call = "wait for the builder of";
-    built.path = gen.jail;
-    built.error = ETIMEDOUT;
+    memset(&built, 0, sizeof(built));
+    built.made.ns = built.made.fd = built.place = built.from = -1;
+    built.call = "clone";
+    built.path = "the builder of the view";
     sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &old);
     pid = clone(view_main, stack + VIEW_STACK + 16 - ((uintptr_t)stack & 15),
                 CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_NEWNS | SIGCHLD,
                 NULL);
-    if (!view_failed("clone", "/", pid)) {
+    if (pid == -1) {
+        built.error = errno;
+    }
+    else {
         (void)process_wait(pid, 0, &status);
+        built.error = built.done ? built.error : ETIMEDOUT;
     }
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    for (i = 0; built.error != 0 && i < view.steps->nelts; i++) {
+        fd_close(&APR_ARRAY_IDX(view.steps, i, view_step *)->tree);
+    }
+    fd_close(&built.place);
+    fd_close(&built.from);
     if (built.error != 0) {
-        for (i = 0; i < view.steps->nelts; i++) {
-            fd_close(&APR_ARRAY_IDX(view.steps, i, view_step *)->tree);
-        }
-        fd_close(&built.ns);
-        fd_close(&built.fd);
-        fd_close(&built.place);
-        fd_close(&built.from);
+        fd_close(&built.made.ns);
+        fd_close(&built.made.fd);
     }
     return built.error;
 }
 #else
 static int view_build(apr_pool_t *ptemp)
 {
-    return ENOSYS;
+    return built.error = ENOSYS; /* ChrootFixRoot says so before */
 }
 #endif /* CHROOT_VIEW */
 
@@ -3842,39 +3795,36 @@ static view_kept *view_last(server_rec *s)
 
 /* Parent, root: has the view built that children of this generation will see,
  * gen.fd. A restart tries twice; when it cannot have one, its children see the
- * last one, if ChrootDir is still the same. Returns an errno that was logged,
- * or 0. */
+ * last one, if ChrootDir is there. Returns an errno that was logged, or 0. */
 static int view_open(apr_pool_t *p, server_rec *s)
 {
     view_kept *kept = view_last(s);
-    int restart = ap_state_query(AP_SQ_CONFIG_GEN) > 1 && kept->fd != -1
-                  && strcmp(kept->jail, gen.jail) == 0;
     const char *error = view_plan(p, p);
+    struct stat st;
+    int restart = ap_state_query(AP_SQ_CONFIG_GEN) > 1 && kept->fd != -1
+                  && fstatat(kept->fd, gen.jail + 1, &st, 0) == 0
+                  && st.st_dev == view.jail.st_dev
+                  && st.st_ino == view.jail.st_ino;
+    int level = restart ? APLOG_ALERT : APLOG_ALERT | APLOG_STARTUP;
 
     if (error != NULL) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, 0, s, "%s",
-                     error);
         built.error = EINVAL;
+        ap_log_error(APLOG_MARK, level, 0, s, "%s", error);
     }
-    else if (view_build(p) != 0 && (!restart || view_build(p) != 0)) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, built.error, s,
+    else if (view_build(p) == 0 || (restart && view_build(p) == 0)) {
+        fd_close(&kept->ns);
+        fd_close(&kept->fd);
+        *kept = built.made;
+    }
+    else {
+        ap_log_error(APLOG_MARK, level, built.error, s,
                      "ChrootFixRoot Mount: %s %s: %s", built.call, built.path,
                      view_cure());
     }
-    if (built.error == 0) {
-        fd_close(&kept->ns);
-        fd_close(&kept->fd);
-        kept->ns = built.ns;
-        kept->fd = built.fd;
-        kept->seal_error = built.seal_error;
-        kept->dev = view.jail.st_dev;
-        kept->ino = view.jail.st_ino;
-        apr_cpystrn(kept->jail, gen.jail, sizeof(kept->jail));
-    }
-    else if (!restart) {
+    if (built.error != 0 && !restart) {
         return built.error;
     }
-    else {
+    if (built.error != 0) {
         ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
                      "children see what those before this restart saw: changes "
                      "of ChrootBind, and of what URLs are mapped to outside "
@@ -3892,7 +3842,7 @@ static int view_has_jail(server_rec *s)
 {
     struct stat st;
     int rv = stat(gen.jail, &st) == -1 ? errno
-             : st.st_dev == view.kept->dev && st.st_ino == view.kept->ino
+             : st.st_dev == view.jail.st_dev && st.st_ino == view.jail.st_ino
                  ? 0
                  : ESTALE;
 
@@ -5870,9 +5820,10 @@ static const char *chroot_cmd_chrootbind(cmd_parms *cmd, void *unused, int argc,
     }
     for (; gen.jail != NULL && i < argc; i++) {
         path = ap_server_root_relative(cmd->pool, argv[i]);
-        err = path == NULL                   ? "not a valid path"
-              : realpath(path, real) != NULL ? view_refusal(real, writable)
-                                             : NULL;
+        err = path == NULL ? "not a valid path"
+              : realpath(path, real) != NULL
+                  ? view_refusal(real, RANK_EXPLICIT, writable)
+                  : NULL;
         if (err != NULL) {
             return apr_psprintf(cmd->pool, "%s \"%s\": %s", cmd->cmd->name,
                                 argv[i], err);
