@@ -51,6 +51,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -70,6 +72,29 @@
 #if !defined(CHROOT_LATE) || !defined(CLONE_FS)
 #undef CHROOT_LATE
 #define CHROOT_LATE 0
+#endif
+
+/* ChrootFixRoot Mount takes Linux 5.12, and headers that know its calls, by
+ * the kernel's own names: libc has them or not, or others. Those of umount2(2)
+ * and openat(2). */
+#if defined(__linux__) && defined(SYS_mount_setattr) && defined(SYS_openat2)
+#define CHROOT_VIEW 1
+#else
+#define CHROOT_VIEW 0
+#endif
+#if CHROOT_VIEW
+#include <linux/magic.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/vfs.h>
+#ifndef MNT_DETACH
+#define MNT_DETACH 2
+#endif
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
+#endif
 #endif
 
 /* Elsewhere an ordinary descriptor does; the jail is never read through it */
@@ -96,6 +121,12 @@
  * jail's root: the host has none of that name, so that outside the link leads
  * nowhere. */
 #define LINK_ANCHOR "/.mod_chroot"
+
+/* FcgidIPCDir when it is not set, in Debian */
+#define FCGID_SOCKETS "/var/lib/apache2/fcgid/sock"
+
+/* What act_link() answers when something else has the link's name */
+#define LINK_WRONG 255
 
 /* Hooks that no other module's may come before, or after: modules do write
  * APR_HOOK_REALLY_FIRST - 10 */
@@ -181,11 +212,13 @@ typedef struct {
     const char *link;     /* the path it is, when that is a symbolic link */
     ap_directive_t *node; /* the ChrootDir that counts */
     const char *error;    /* what is wrong with it */
-    int fix_root;
-    apr_hash_t *top;              /* names in the host's root directory */
-    apr_hash_t *targets;          /* of those: rewrite rules map URLs to them */
-    apr_hash_t *htaccess;         /* AccessFileName files above the jail */
-    int cgid_deaf;                /* children cannot reach mod_cgid's socket */
+    int fix_root;         /* ChrootFixRoot On */
+    int mount;            /* ChrootFixRoot Mount */
+    apr_hash_t *top;      /* names in the host's root directory */
+    apr_hash_t *targets;  /* of those: rewrite rules map URLs to them */
+    apr_hash_t *htaccess; /* AccessFileName files above the jail */
+    int overrides;        /* somewhere they are allowed to say something */
+    int cgid_deaf;        /* children cannot reach mod_cgid's socket */
     apr_array_header_t *findings; /* of chroot_finding */
     apr_array_header_t *paths;    /* of chroot_path; NULL: nobody looks */
     apr_hash_t *needs;            /* those of them that are needs */
@@ -574,6 +607,7 @@ static void jail_settle(apr_pool_t *p)
     const char *error;
 
     gen.fix_root = word != NULL && flag_value(word) == 1;
+    gen.mount = word != NULL && strcasecmp(word, "Mount") == 0;
     node = node_last("ChrootDir");
     word = node != NULL ? node_word(p, node) : NULL;
     if (word == NULL) {
@@ -928,9 +962,11 @@ static const char *shell_word(apr_pool_t *p, const char *path)
 /* The cure for a path that children do not find. */
 static const char *copy_cure(apr_pool_t *p, const char *path)
 {
-    return apr_pstrcat(p, "copy it to ",
-                       shell_word(p, apr_pstrcat(p, gen.jail, path, NULL)),
-                       NULL);
+    return gen.mount
+               ? apr_psprintf(p, "write \"ChrootBind %s\"", path)
+               : apr_pstrcat(
+                   p, "copy it to ",
+                   shell_word(p, apr_pstrcat(p, gen.jail, path, NULL)), NULL);
 }
 
 /* A host, by its name unless it is an address, or a URL that has one. */
@@ -1009,7 +1045,7 @@ static void look_names(apr_pool_t *p, const ap_directive_t *node, char **words,
 /* Whether a tested name, whose end is a quote or a blank, is of a file that
  * children see: it begins with the jail or with a variable that names what is
  * served, and climbs nowhere. */
-static int test_is_inside(const char *name, size_t length)
+static int test_is_inside(apr_pool_t *p, const char *name, size_t length)
 {
     static const char *const known[] = { "%{REQUEST_FILENAME}",
                                          "%{SCRIPT_FILENAME}",
@@ -1029,8 +1065,13 @@ static int test_is_inside(const char *name, size_t length)
             return 1;
         }
     }
-    return length >= gen.length && strncmp(name, gen.jail, gen.length) == 0
-           && (length == gen.length || name[gen.length] == '/');
+    if (length < gen.length || strncmp(name, gen.jail, gen.length) != 0) {
+        /* above the jail there are directories on both sides */
+        return path_below(gen.jail, apr_pstrmemdup(p, name, length)) != NULL;
+    }
+    name += gen.length;
+    return length == gen.length || *name == '/'
+           || strncmp(name, "%{REQUEST_URI}", 14) == 0;
 }
 
 /* Looks in an expression for tests of files, ap_expr_eval.c, that children
@@ -1072,7 +1113,11 @@ static void look_tests(apr_pool_t *p, const ap_directive_t *node, char **words)
         }
         name += *name != '%';
         length = strcspn(name, "'\")");
-        if (length > 0 && !test_is_inside(name, length)) {
+        if (gen.mount && *name == '/') {
+            name = apr_pstrmemdup(p, name, length);
+            path_note(node, name, name)->level = FINDING_ERROR;
+        }
+        else if (!gen.mount && length > 0 && !test_is_inside(p, name, length)) {
             finding_add(node, gen.fix_root ? FINDING_ERROR : FINDING_NOTE,
                         apr_psprintf(p,
                                      "tests the file \"%.*s\", and children "
@@ -1165,7 +1210,7 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     if (path == NULL) {
         if (row->form == FORM_TESTED && gen.fix_root && words[n + 1] != NULL
             && is_file_test(words[n + 1]) && strcasecmp(words[n], "expr") != 0
-            && !test_is_inside(words[n], strlen(words[n]))) {
+            && !test_is_inside(p, words[n], strlen(words[n]))) {
             finding_add(node, FINDING_ERROR,
                         apr_psprintf(p,
                                      "tests the file \"%s\", which may be "
@@ -1184,8 +1229,9 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
                      apr_pstrdup(apr_hash_pool_get(gen.targets), top),
                      APR_HASH_KEY_STRING, gen.targets);
     }
-    if (gen.fix_root && path_inside(path) == NULL
-        && row->form != FORM_SECTION) {
+    if (gen.fix_root && path_inside(path) == NULL && row->form != FORM_SECTION
+        && (row->form != FORM_TESTED
+            || !test_is_inside(p, words[n], strlen(words[n])))) {
         error = outside_error(p, row, path);
     }
     if (error != NULL) {
@@ -1199,7 +1245,8 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
                          : words[n],
                      path);
     note->rest = apr_pstrdup(gen.findings->pool, rest);
-    note->level = error != NULL
+    note->level = error != NULL || (row->form == FORM_TESTED && !gen.mount)
+                          || ((row->does & MAPS) && gen.mount) /* view_plan() */
                           || (row->form == FORM_SECTION
                               && (gen.fix_root || path_inside(path) == NULL))
                           || (row->form == FORM_VALUE
@@ -1223,24 +1270,30 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
+/* Whether a link stands in the jail at the jail's own path. */
+static int jail_has_link(apr_pool_t *p)
+{
+    struct stat st;
+
+    return lstat(apr_pstrcat(p, gen.jail, gen.jail, NULL), &st) == 0
+           && S_ISLNK(st.st_mode);
+}
+
 /* With FixRoot off, paths are inner ones. The self-link would make the whole
  * jail reachable by URL below a directory that URLs are mapped to and that it
  * stands in. */
 static void look_exposed(apr_pool_t *p, const ap_directive_t *node,
                          const char *path)
 {
-    const char *link = apr_pstrcat(p, gen.jail, gen.jail, NULL);
-    struct stat st;
-
-    if (!gen.fix_root && gen.jail[1] != '\0' && path_below(gen.jail, path)
-        && lstat(link, &st) == 0 && S_ISLNK(st.st_mode)) {
+    if (!gen.fix_root && !gen.mount && gen.jail[1] != '\0'
+        && path_below(gen.jail, path) && jail_has_link(p)) {
         finding_add(
             node, FINDING_ERROR,
             apr_psprintf(p,
-                         "maps URLs to \"%s\", where the link %s, which "
-                         "leads to the jail itself, would have one; "
+                         "maps URLs to \"%s\", where the link %s%s, "
+                         "which leads to the jail itself, would have one; "
                          "remove it, or set ChrootFixRoot On",
-                         path, link));
+                         path, gen.jail, gen.jail));
     }
 }
 
@@ -1304,6 +1357,8 @@ static void tree_look(apr_pool_t *p, apr_hash_t *rows,
         if (row != NULL) {
             node_look(p, node, row);
         }
+        gen.overrides |= strncasecmp(node->directive, "AllowOverride", 13) == 0
+                         && strcasecmp(node->args, "None") != 0;
         if (strcasecmp(node->directive, "AccessFileName") == 0
             && strchr(node->args, '/') != NULL) {
             finding_add(node, FINDING_ERROR,
@@ -1378,7 +1433,7 @@ static void look_cgid(apr_pool_t *p)
     }
     path = path_parent(p, path);
     inner = apr_pstrcat(p, gen.jail, path, NULL);
-    if ((gen.fix_root && path_inside(path) != NULL)
+    if ((path_inside(path) != NULL && (gen.fix_root || jail_has_link(p)))
         || (stat(path, &a) == 0 && lstat(inner, &b) == 0 && a.st_dev == b.st_dev
             && a.st_ino == b.st_ino)) {
         return;
@@ -1394,97 +1449,831 @@ static void look_cgid(apr_pool_t *p)
 }
 
 /* ------------------------------------------------------------------------
- * The self-link: with FixRoot on, a symbolic link in the jail at the jail's
- * own path makes outer names valid for children. It leads to the jail's root
- * through a directory that only the jail has: without a jail it leads nowhere,
- * and gives no file a second URL.
+ * The view: with ChrootFixRoot Mount, children see a file system of their own
+ * that holds ChrootDir, what URLs are mapped to and what ChrootBind names, each
+ * by its own name
  */
 
-/* What link_make() answers when something else has the link's name */
-#define LINK_WRONG 255
+/* Who wants a path: of two the latter says how it is mounted */
+typedef enum { RANK_MAPPED, RANK_NEEDED, RANK_EXPLICIT } view_rank;
 
-/* What the link contains when an administrator makes it, who may prefer a
- * relative one: one ".." less than the jail's path has components. */
-static const char *link_relative(apr_pool_t *p)
+/* What is at a path of the view: a mount, a symbolic link, or a directory that
+ * leads to one of these. */
+typedef struct {
+    const char *path;   /* outside, and in the view */
+    const char *target; /* of a link */
+    struct stat st;     /* as it is outside */
+    int bind;           /* it is a mount */
+    int writable;
+    view_rank rank;
+    int below; /* a mount above it is in the view: the place is there */
+    int tree;  /* to be mounted, while the view is built */
+} view_step;
+
+/* Directives that put paths into the view: the word that is one, and which
+ * characters make it depend on the request (mod_alias.c, mod_userdir.c,
+ * mod_vhost_alias.c, mod_wsgi.c) */
+enum { WORD_LAST = -1, WORD_ALL = -2 };
+
+static const struct {
+    const char *name;
+    int word;
+    const char *variables;
+    view_rank rank;
+} view_rows[] = {
+    { "ChrootBind", WORD_ALL, "", RANK_EXPLICIT },
+    { "DocumentRoot", 0, "", RANK_MAPPED },
+    { "Alias", WORD_LAST, "", RANK_MAPPED },
+    { "AliasMatch", WORD_LAST, "$", RANK_MAPPED },
+    { "ScriptAlias", WORD_LAST, "", RANK_MAPPED },
+    { "ScriptAliasMatch", WORD_LAST, "$", RANK_MAPPED },
+    { "UserDir", WORD_ALL, "*", RANK_MAPPED },
+    { "VirtualDocumentRoot", 0, "%", RANK_MAPPED },
+    { "VirtualDocumentRootIP", 0, "%", RANK_MAPPED },
+    { "VirtualScriptAlias", 0, "%", RANK_MAPPED },
+    { "VirtualScriptAliasIP", 0, "%", RANK_MAPPED },
+    { "WSGIScriptAlias", 1, "", RANK_MAPPED },
+    { "WSGIScriptAliasMatch", 1, "$", RANK_MAPPED },
+};
+
+/* How many mapped paths outside ChrootDir are mounted, and how many links a
+ * path may lead through: path_resolution(7) */
+#define VIEW_MAPPED_MAX 1024
+#define VIEW_LINKS_MAX  40
+
+/* The builder's seconds, though it needs a thousandth of one, and its stack */
+#define VIEW_DEADLINE 10
+#define VIEW_STACK    (64 * 1024)
+
+/* A view, for as long as the server runs: a restart loads this module anew. */
+#define VIEW_KEPT "mod_chroot " CHROOT_VERSION " view"
+
+typedef struct {
+    int ns, fd;     /* its namespace, and its root */
+    int seal_error; /* 0: sealed; EXDEV: root can climb out of it */
+} view_kept;
+
+/* This generation's plan, and the view that its children see */
+static struct {
+    apr_array_header_t *steps; /* of view_step *, sorted by path */
+    apr_hash_t *by_path;
+    int mapped;
+    const char *error;
+    struct stat jail;
+    view_kept *kept;
+} view;
+
+/* What the builder shares with the parent: what it has made, with which call it
+ * is busy, and its descriptors, which are the parent's. */
+static struct {
+    view_kept made;
+    const char *call, *path;
+    int error, done, place, from;
+} built;
+
+/* A generation has ended. The last view that worked stays. */
+static apr_status_t view_reset(void *unused)
 {
-    const char *up = ".", *c;
-
-    for (c = strchr(gen.jail + 1, '/'); c != NULL; c = strchr(c + 1, '/')) {
-        up = up[1] == '\0' ? ".." : apr_pstrcat(p, "../", up, NULL);
+    if (view.kept != NULL) {
+        gen.fd = -1;
     }
-    return up;
+    memset(&view, 0, sizeof(view));
+    return APR_SUCCESS;
 }
 
-/* Whether the link is there, for a process that is in the jail. */
-static int link_is_right(const char *relative)
+/* Whether User or Group of the configuration, or everybody, may write. */
+static int user_may_write(const struct stat *st)
 {
+    return (st->st_uid == ap_unixd_config.user_id && (st->st_mode & S_IWUSR))
+           || (st->st_gid == ap_unixd_config.group_id
+               && (st->st_mode & S_IWGRP))
+           || (st->st_mode & S_IWOTH);
+}
+
+static int is_device(const struct stat *st)
+{
+    return S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode);
+}
+
+/* The step at a path, a new directory when there was none. */
+static view_step *view_step_at(const char *path, const struct stat *st)
+{
+    view_step *step = apr_hash_get(view.by_path, path, APR_HASH_KEY_STRING);
+
+    if (step == NULL) {
+        step = apr_pcalloc(view.steps->pool, sizeof(*step));
+        step->path = apr_pstrdup(view.steps->pool, path);
+        step->st = *st;
+        step->tree = -1;
+        APR_ARRAY_PUSH(view.steps, view_step *) = step;
+        apr_hash_set(view.by_path, step->path, APR_HASH_KEY_STRING, step);
+    }
+    return step;
+}
+
+/* Plans a symbolic link in the directory here. User must not choose what is
+ * mounted: a link that User can replace is not followed. Returns its target,
+ * or NULL with errno. */
+static const char *view_link(const char *here, const char *name,
+                             const struct stat *st)
+{
+    view_step *step = view_step_at(name, st);
     char target[PATH_MAX];
-    struct stat root, there;
-    ssize_t n = readlink(gen.jail, target, sizeof(target) - 1);
+    struct stat dir;
+    ssize_t n = readlink(name, target, sizeof(target));
 
-    target[n > 0 ? n : 0] = '\0';
-    return (strcmp(target, LINK_ANCHOR "/..") == 0
-            || strcmp(target, relative) == 0)
-           && stat("/", &root) == 0 && stat(gen.jail, &there) == 0
-           && root.st_dev == there.st_dev && root.st_ino == there.st_ino;
+    if (n == -1 || lstat(here, &dir) == -1) {
+        return NULL;
+    }
+    if (st->st_uid == ap_unixd_config.user_id || user_may_write(&dir)) {
+        errno = EXDEV;
+        return NULL;
+    }
+    step->target = apr_pstrmemdup(view.steps->pool, target, n);
+    return step->target;
 }
 
-/* Makes the link in the jail, with the directories above it, in a process that
- * is chrooted into it already and cannot be led anywhere else. Returns an
- * errno, LINK_WRONG, or 0 when the link is there. */
-static int link_make_inside(const char *relative)
+/* Plans all that leads to an absolute path: directories, and symbolic links as
+ * they are. Returns the path that it really is, with st, or NULL with errno. */
+static const char *view_way(apr_pool_t *p, const char *path, struct stat *st)
 {
-    char part[PATH_MAX];
-    const char *end = gen.jail;
+    const char *here = "/", *next = here, *rest = path, *target;
+    int links = 0;
+    size_t length;
 
-    if (link_is_right(relative)) {
-        return 0;
+    while (lstat(next, st) == 0) {
+        if (S_ISLNK(st->st_mode)) {
+            errno = ELOOP;
+            target = links++ < VIEW_LINKS_MAX ? view_link(here, next, st)
+                                              : NULL;
+            if (target == NULL) {
+                return NULL;
+            }
+            rest = apr_pstrcat(p, target, "/", rest, NULL);
+            next = *target == '/' ? "/" : here;
+            continue;
+        }
+        here = next;
+        rest += strspn(rest, "/");
+        if (*rest == '\0') {
+            return here;
+        }
+        if (!S_ISDIR(st->st_mode)) {
+            errno = ENOTDIR;
+            return NULL;
+        }
+        (void)view_step_at(here, st);
+        length = strcspn(rest, "/");
+        if (length == 2 && strncmp(rest, "..", 2) == 0) {
+            next = path_parent(p, here);
+        }
+        else if (length != 1 || *rest != '.') {
+            next = apr_psprintf(p, "%s/%.*s", here[1] != '\0' ? here : "",
+                                (int)length, rest);
+        }
+        rest += length;
     }
-    while ((end = strchr(end + 1, '/')) != NULL) {
-        memcpy(part, gen.jail, end - gen.jail);
-        part[end - gen.jail] = '\0';
-        if (mkdir(part, 0755) == -1 && errno != EEXIST) {
-            return errno;
+    return NULL;
+}
+
+/* Why a path must not be in any view, or NULL. statfs(2). */
+static const char *view_refusal(const char *path, view_rank rank, int writable)
+{
+#if CHROOT_VIEW
+    struct statfs fs;
+
+    if (path[1] == '\0') {
+        return "it is the whole file system, and would confine nobody";
+    }
+    if (statfs(path, &fs) == 0
+        && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC)) {
+        return "/proc and /sys show the machine and its processes, and lead "
+               "out";
+    }
+    if (rank == RANK_NEEDED && writable && strchr(path + 1, '/') == NULL
+        && strcmp(path, gen.jail) != 0) {
+        return "it is not the sockets' own directory; give them one";
+    }
+    if (writable && strcmp(path, gen.jail) != 0
+        && path_below(gen.jail, path) != NULL) {
+        return "it contains ChrootDir, and what lies beside that could be "
+               "written to";
+    }
+#endif
+    return NULL;
+}
+
+/* Plans to mount a path. What cannot be is warned of and left out, so that
+ * whatever makes it later keeps no server from starting; a path that URLs are
+ * mapped to and that is not there is as without a jail. */
+static void view_want(apr_pool_t *p, const ap_directive_t *node,
+                      const char *path, view_rank rank, int writable)
+{
+    struct stat st;
+    const char *real = view_way(p, path, &st);
+    int rv = real == NULL ? errno : 0;
+    const char *why = rv == 0       ? view_refusal(real, rank, writable)
+                      : rv == EXDEV ? "User may replace a symbolic link on "
+                                      "the way"
+                                    : apr_psprintf(p, "%pm", &rv);
+    view_step *step;
+
+    if (why != NULL) {
+        if (rank != RANK_MAPPED || rv == 0 || rv == EXDEV) {
+            finding_add(
+                node, FINDING_WARNING,
+                apr_psprintf(p, "leaves \"%s\" out of what children see: %s",
+                             path, why));
+        }
+        return;
+    }
+    if (rank == RANK_MAPPED && path_below(real, gen.jail) != NULL) {
+        return;
+    }
+    step = view_step_at(real, &st);
+    if (step->bind && step->rank > rank) {
+        return;
+    }
+    if (rank == RANK_MAPPED && !step->bind
+        && ++view.mapped == VIEW_MAPPED_MAX + 1) {
+        view.error = apr_psprintf(view.steps->pool,
+                                  "%s at %s:%d maps URLs to one more path "
+                                  "outside ChrootDir \"%s\" than the %d that "
+                                  "can be mounted; write ChrootBind and a "
+                                  "directory above them",
+                                  node->directive, node->filename,
+                                  node->line_num, gen.jail, VIEW_MAPPED_MAX);
+    }
+    step->bind = 1;
+    step->rank = rank;
+    step->writable = writable;
+}
+
+/* Plans what one word of a directive names, up to what depends on the request.
+ */
+static void view_add_word(apr_pool_t *p, const ap_directive_t *node,
+                          const char *word, const char *variables,
+                          view_rank rank, int writable)
+{
+    size_t length = strcspn(word, variables);
+    int cut = word[length] != '\0';
+    const char *path;
+
+    while (cut && length > 0 && word[length - 1] != '/') {
+        length--;
+    }
+    path = apr_pstrmemdup(p, word, length);
+    if (strstr(word, "://") != NULL) {
+        return;
+    }
+    if (*path != '/' && (cut || strcasecmp(node->directive, "UserDir") == 0)) {
+        path = "/"; /* anywhere, or below somebody's home */
+        cut = 1;
+    }
+    path = ap_server_root_relative(p, path);
+    if (path == NULL) {
+        return;
+    }
+    path = path_trimmed(p, path_canonical(p, path));
+    if (cut && strchr(path + 1, '/') == NULL
+        && path_below(path, gen.jail) == NULL) {
+        finding_add(
+            node, FINDING_WARNING,
+            apr_psprintf(p,
+                         "leaves \"%s\" out of what children see: it depends "
+                         "on the request too early; write ChrootBind and a "
+                         "directory that holds all of it",
+                         word));
+        return;
+    }
+    view_want(p, node, path, rank, writable);
+}
+
+/* Plans what a directive names, if it is in row i. */
+static void view_add_row(apr_pool_t *p, const ap_directive_t *node, size_t i)
+{
+    const char *args = node->args, *variables = view_rows[i].variables;
+    const char *word = ap_getword_conf(p, &args);
+    int which = view_rows[i].word, n, writable = 0;
+
+    if (which == WORD_LAST && *args == '\0') {
+        variables = "$%"; /* an expression, in a <Location> */
+    }
+    if (which == WORD_ALL && view_rows[i].rank == RANK_EXPLICIT) {
+        writable = strcasecmp(word, "rw") == 0;
+        if (writable || strcasecmp(word, "ro") == 0) {
+            word = ap_getword_conf(p, &args);
         }
     }
-    if ((mkdir(LINK_ANCHOR, 0755) == -1 && errno != EEXIST)
-        || (symlink(LINK_ANCHOR "/..", gen.jail) == -1 && errno != EEXIST)) {
-        return errno;
+    else if (strcasecmp(word, "disabled") == 0
+             || strcasecmp(word, "enabled") == 0) {
+        return; /* UserDir, and the rest are names */
     }
-    return link_is_right(relative) ? 0 : LINK_WRONG;
+    for (n = 0; *word != '\0'; n++) {
+        if (which == n || which == WORD_ALL
+            || (which == WORD_LAST && *args == '\0')) {
+            view_add_word(p, node, word, variables, view_rows[i].rank,
+                          writable);
+        }
+        word = ap_getword_conf(p, &args);
+    }
 }
 
-/* Parent, root, at start: sees to it that the link is there. Whether it is. */
-static int link_make(apr_pool_t *p, server_rec *s)
+/* Plans what a whole configuration names. AccessFileName's words go to names.
+ */
+static void view_add_mappings(apr_pool_t *p, const ap_directive_t *node,
+                              apr_array_header_t *names)
 {
-    const char *relative = link_relative(p), *dir;
-    int status = 0, rv;
-    pid_t pid = fork();
+    const char *args, *word;
+    size_t i;
 
-    if (pid == 0) {
-        umask(022);
-        _exit(chroot(gen.door) == -1 || chdir("/") == -1
-                  ? errno
-                  : link_make_inside(relative));
+    for (; node != NULL; node = node->next) {
+        view_add_mappings(p, node->first_child, names);
+        for (i = 0; i < sizeof(view_rows) / sizeof(view_rows[0]); i++) {
+            if (strcasecmp(node->directive, view_rows[i].name) == 0) {
+                view_add_row(p, node, i);
+            }
+        }
+        args = node->args;
+        while (strcasecmp(node->directive, "AccessFileName") == 0
+               && *(word = ap_getword_conf(p, &args)) != '\0') {
+            APR_ARRAY_PUSH(names, const char *) = word;
+        }
     }
-    rv = pid == -1 ? errno : process_wait(pid, 0, &status);
-    if (rv == 0) {
-        rv = WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
+}
+
+/* Plans the files that decide about all that is below their directories, those
+ * on the way. */
+static void view_add_access_files(apr_pool_t *p,
+                                  const apr_array_header_t *names)
+{
+    const char *path;
+    const view_step *step;
+    struct stat st;
+    int i, j, count = view.steps->nelts;
+
+    for (i = 0; i < count; i++) {
+        step = APR_ARRAY_IDX(view.steps, i, const view_step *);
+        for (j = 0; !step->bind && step->target == NULL && j < names->nelts;
+             j++) {
+            path = apr_pstrcat(p, step->path[1] != '\0' ? step->path : "", "/",
+                               APR_ARRAY_IDX(names, j, const char *), NULL);
+            if (lstat(path, &st) == 0) {
+                view_want(p, gen.node, path, RANK_NEEDED, 0);
+            }
+        }
     }
-    if (rv == 0) {
-        return 1;
+}
+
+/* Plans the directory by whose sockets children talk to a module's daemon: the
+ * one that a directive names, or a socket in it. */
+static void view_add_sockets(apr_pool_t *p, const char *module,
+                             const char *directive, const char *otherwise,
+                             int is_socket)
+{
+    const ap_directive_t *node = node_last(directive);
+    const char *path = node != NULL ? node_word(p, node) : NULL;
+
+    if (ap_find_linked_module(module) == NULL) {
+        return;
     }
-    dir = path_parent(p, gen.jail);
-    ap_log_error(
-        APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv == LINK_WRONG ? 0 : rv, s,
-        "%s%s %s; ChrootFixRoot On needs there a link to the jail: "
-        "mkdir -p %s && ln -s %s %s",
-        gen.jail, gen.jail,
-        rv == LINK_WRONG ? "is something else; remove it" : "cannot be made",
-        shell_word(p,
-                   apr_pstrcat(p, gen.jail, dir[1] != '\0' ? dir : "", NULL)),
-        relative, shell_word(p, apr_pstrcat(p, gen.jail, gen.jail, NULL)));
+    path = path != NULL ? path : otherwise;
+    path = is_socket ? ap_runtime_dir_relative(p, path)
+                     : ap_server_root_relative(p, path);
+    if (path == NULL) {
+        return;
+    }
+    path = path_trimmed(p, path_canonical(p, path));
+    path = is_socket ? path_parent(p, path) : path;
+    view_want(p, node != NULL ? node : gen.node, path, RANK_NEEDED, 1);
+}
+
+/* Directories before what is in them. */
+static int view_sorter(const void *a, const void *b)
+{
+    return strcmp((*(view_step *const *)a)->path,
+                  (*(view_step *const *)b)->path);
+}
+
+/* Sorts the steps, and leaves out what a mount above has brought in already. A
+ * device node is mounted for itself, without nodev. */
+static void view_sort(void)
+{
+    view_step **steps = (view_step **)view.steps->elts, *step, *above;
+    int i, j, count = 0;
+
+    qsort(steps, view.steps->nelts, sizeof(*steps), view_sorter);
+    for (i = 0; i < view.steps->nelts; i++) {
+        step = steps[i];
+        above = NULL;
+        for (j = count - 1; j >= 0 && above == NULL; j--) {
+            if (steps[j]->bind && path_below(step->path, steps[j]->path)) {
+                above = steps[j];
+            }
+        }
+        if (above == NULL
+            || (step->bind
+                && (is_device(&step->st) || step->writable > above->writable
+                    || (step->writable < above->writable
+                        && step->rank == RANK_EXPLICIT)))) {
+            step->below = above != NULL;
+            steps[count++] = step;
+        }
+    }
+    view.steps->nelts = count;
+}
+
+/* Parent, anybody: plans the view of this generation, once. Returns an error
+ * text or NULL. */
+static const char *view_plan(apr_pool_t *p, apr_pool_t *ptemp)
+{
+    apr_array_header_t *names = apr_array_make(ptemp, 2, sizeof(char *));
+    const char *written = ap_server_root_relative(ptemp, gen.written);
+    struct stat st;
+
+    if (view.steps != NULL) {
+        return view.error;
+    }
+    apr_pool_cleanup_register(p, NULL, view_reset, apr_pool_cleanup_null);
+    view.steps = apr_array_make(p, 64, sizeof(view_step *));
+    view.by_path = apr_hash_make(p);
+    view_want(ptemp, gen.node, gen.jail, RANK_NEEDED, 1);
+    if (lstat(gen.jail, &view.jail) == -1) {
+        view.error = apr_pstrcat(p, "ChrootDir has gone: ", gen.jail, NULL);
+    }
+    if (written != NULL && stat(written, &st) == 0) { /* no keyword */
+        (void)view_way(ptemp, written, &st);
+    }
+    APR_ARRAY_PUSH(names, const char *) = ".htaccess";
+    view_add_mappings(ptemp, ap_conftree, names);
+    view_add_sockets(ptemp, "mod_cgid.c", "ScriptSock", "cgisock", 1);
+    view_add_sockets(ptemp, "mod_fcgid.c", "FcgidIPCDir", FCGID_SOCKETS, 0);
+    view_add_access_files(ptemp, names);
+    view_sort();
+    return view.error;
+}
+
+#if CHROOT_VIEW
+/* A system call of the builder, which does nothing once one has failed. Says
+ * to the parent what is done, and at which path. */
+#define VIEW_CALL(call_, path_, ...)                                           \
+    (built.error != 0 ? -1                                                     \
+                      : (built.call = #call_, built.path = (path_),            \
+                         view_noted(syscall(SYS_##call_, __VA_ARGS__))))
+
+static int view_noted(long rv)
+{
+    built.error = rv == -1 ? errno : 0;
+    return (int)rv;
+}
+
+/* Sets flags of the mount at a descriptor, or of "/". */
+static void view_flags(int fd, const char *path, unsigned flags, uint64_t set,
+                       uint64_t propagation)
+{
+    struct mount_attr attr = { .attr_set = set, .propagation = propagation };
+
+    (void)VIEW_CALL(mount_setattr, path, fd, fd == AT_FDCWD ? path : "",
+                    flags | AT_EMPTY_PATH, &attr, sizeof(attr));
+}
+
+/* Opens an absolute path below root without any symbolic link; it must still
+ * be what it was in the plan, if was is given. */
+static int view_path(int root, const char *path, const struct stat *was)
+{
+    struct open_how how = { .flags = O_PATH | O_CLOEXEC,
+                            .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_IN_ROOT };
+    struct stat st;
+    int fd = VIEW_CALL(openat2, path, root, path, &how, sizeof(how));
+
+    if (built.error == 0 && was != NULL
+        && (fstat(fd, &st) == -1 || st.st_dev != was->st_dev
+            || st.st_ino != was->st_ino)) {
+        built.error = ESTALE;
+    }
+    return fd;
+}
+
+/* Moves a mount to the place that was opened. */
+static void view_move(int tree, const char *path)
+{
+    (void)VIEW_CALL(move_mount, path, tree, "", built.place, "",
+                    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    fd_close(&built.place);
+}
+
+/* Copies the tree of mounts that belongs to a step, before anything is
+ * mounted. */
+static void view_copy(view_step *step)
+{
+    if (!step->bind) {
+        return;
+    }
+    built.from = view_path(AT_FDCWD, step->path, &step->st);
+    step->tree = VIEW_CALL(open_tree, step->path, built.from, "",
+                           AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE
+                               | OPEN_TREE_CLOEXEC);
+    fd_close(&built.from);
+    view_flags(step->tree, step->path, AT_RECURSIVE,
+               MOUNT_ATTR_NOSUID | (step->writable ? 0 : MOUNT_ATTR_RDONLY)
+                   | (is_device(&step->st) ? 0 : MOUNT_ATTR_NODEV),
+               0);
+}
+
+/* Mounts an empty file system on the jail, in this namespace only: what will
+ * be the root. */
+static void view_mount_root(void)
+{
+    built.from = VIEW_CALL(fsopen, "tmpfs", "tmpfs", FSOPEN_CLOEXEC);
+    (void)VIEW_CALL(fsconfig, "tmpfs", built.from, FSCONFIG_CMD_CREATE, NULL,
+                    NULL, 0);
+    built.made.fd = VIEW_CALL(fsmount, "tmpfs", built.from, FSMOUNT_CLOEXEC,
+                              MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
+                                  | MOUNT_ATTR_NOEXEC);
+    fd_close(&built.from);
+    built.place = view_path(AT_FDCWD, gen.jail, &view.jail);
+    view_move(built.made.fd, gen.jail);
+}
+
+/* Makes a step in the view. */
+static void view_make_step(view_step *step)
+{
+    const char *path = step->path, *name = path[1] != '\0' ? path + 1 : ".";
+    const struct stat *st = &step->st;
+    int root = built.made.fd;
+
+    if (step->target != NULL) {
+        (void)VIEW_CALL(symlinkat, path, step->target, root, name);
+    }
+    else if (S_ISDIR(st->st_mode) && !step->below && path[1] != '\0') {
+        (void)VIEW_CALL(mkdirat, path, root, name, 0700);
+    }
+    else if (!step->below && path[1] != '\0') {
+        (void)VIEW_CALL(mknodat, path, root, name, S_IFREG, 0);
+    }
+    if (step->bind) {
+        built.place = view_path(root, path, step->below ? st : NULL);
+        view_move(step->tree, path);
+        fd_close(&step->tree);
+        return;
+    }
+    (void)VIEW_CALL(fchownat, path, root, name, st->st_uid, st->st_gid,
+                    AT_SYMLINK_NOFOLLOW);
+    if (step->target == NULL) {
+        (void)VIEW_CALL(fchmodat, path, root, name, st->st_mode & 07777);
+    }
+}
+
+/* Makes the view all there is in the namespace. As its last act the builder,
+ * which is root, tries the classic way out of it. */
+static void view_enter(void)
+{
+    int root = built.made.fd;
+    struct stat st, up;
+
+    view_flags(root, gen.jail, 0, MOUNT_ATTR_RDONLY, 0);
+    (void)VIEW_CALL(fchdir, gen.jail, root);
+    (void)VIEW_CALL(pivot_root, gen.jail, ".", ".");
+    (void)VIEW_CALL(umount2, gen.jail, ".", MNT_DETACH);
+    if (built.error == 0
+        && (fstat(root, &st) == -1 || stat("/", &up) == -1
+            || st.st_dev != up.st_dev || st.st_ino != up.st_ino)) {
+        built.error = ESTALE;
+    }
+    built.place = view_path(AT_FDCWD, gen.jail, &view.jail);
+    fd_close(&built.place);
+    if (built.error == 0) {
+        built.made.seal_error = chroot(gen.jail) == -1 || fchdir(root) == -1
+                                        || stat("..", &up) == -1
+                                    ? errno
+                                : st.st_dev == up.st_dev
+                                        && st.st_ino == up.st_ino
+                                    ? 0
+                                    : EXDEV;
+    }
+}
+
+/* The builder: root, a process of its own with the memory and descriptors of
+ * the parent, which waits; namespace, root, working directory and signal
+ * handlers are its own. Only system calls. A deadline ends it. */
+static int view_main(void *unused)
+{
+    struct sigaction end = { .sa_handler = SIG_DFL };
+    view_step **steps = (view_step **)view.steps->elts;
+    struct rlimit limit;
+    sigset_t alarms;
+    int i;
+
+    (void)sigaction(SIGALRM, &end, NULL);
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    (void)sigprocmask(SIG_UNBLOCK, &alarms, NULL);
+    (void)alarm(VIEW_DEADLINE);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max; /* a descriptor for each mount */
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    built.made.ns = VIEW_CALL(openat, "/proc/self/ns/mnt", AT_FDCWD,
+                              "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    view_flags(AT_FDCWD, "/", AT_RECURSIVE, 0, MS_SLAVE);
+    for (i = 0; i < view.steps->nelts; i++) {
+        view_copy(steps[i]);
+    }
+    view_mount_root();
+    for (i = 0; i < view.steps->nelts; i++) {
+        view_make_step(steps[i]);
+    }
+    view_enter();
+    built.done = 1;
     return 0;
+}
+
+/* Builds the view that is planned. Returns an errno, or 0: then built.made has
+ * its descriptors, otherwise none is left open. */
+static int view_build(apr_pool_t *ptemp)
+{
+    char *stack = apr_palloc(ptemp, VIEW_STACK + 16);
+    sigset_t all, old;
+    int status = 0, i;
+    pid_t pid;
+
+    memset(&built, 0, sizeof(built));
+    built.made.ns = built.made.fd = built.place = built.from = -1;
+    built.call = "clone";
+    built.path = "the builder of the view";
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
+    pid = clone(view_main, stack + VIEW_STACK + 16 - ((uintptr_t)stack & 15),
+                CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_NEWNS | SIGCHLD,
+                NULL);
+    if (pid == -1) {
+        built.error = errno;
+    }
+    else {
+        (void)process_wait(pid, 0, &status);
+        built.error = built.done ? built.error : ETIMEDOUT;
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    for (i = 0; built.error != 0 && i < view.steps->nelts; i++) {
+        fd_close(&APR_ARRAY_IDX(view.steps, i, view_step *)->tree);
+    }
+    fd_close(&built.place);
+    fd_close(&built.from);
+    if (built.error != 0) {
+        fd_close(&built.made.ns);
+        fd_close(&built.made.fd);
+    }
+    return built.error;
+}
+#else
+static int view_build(apr_pool_t *ptemp)
+{
+    return built.error = ENOSYS; /* ChrootFixRoot says so before */
+}
+#endif /* CHROOT_VIEW */
+
+/* What helps when the view could not be built. */
+static const char *view_cure(void)
+{
+    switch (built.error) {
+    case EINVAL:
+        if (strcmp(built.path, "/") == 0) {
+            return "the server is in a chroot whose root is no mount point; "
+                   "make it one, with mount --bind, or write ChrootFixRoot On";
+        }
+        /* fall through */
+    case ENOSYS:
+        return "this takes Linux 5.12 or newer; or write ChrootFixRoot On";
+    case EPERM:
+        return "this takes CAP_SYS_ADMIN, which a container has to be given; "
+               "in systemd's unit no RestrictNamespaces= and no "
+               "SystemCallFilter=~@mount; or write ChrootFixRoot On";
+    default:
+        return "look at it and try again, or write ChrootFixRoot On";
+    }
+}
+
+/* The last view that worked, in the memory that restarts leave alone. Lets it
+ * go when this generation needs none: whoever is in it has its namespace open.
+ */
+static view_kept *view_last(server_rec *s)
+{
+    apr_pool_t *p = s->process->pool;
+    view_kept *kept;
+    void *data = NULL;
+
+    (void)apr_pool_userdata_get(&data, VIEW_KEPT, p);
+    if (data == NULL) {
+        data = kept = apr_pcalloc(p, sizeof(*kept));
+        kept->ns = kept->fd = -1;
+        (void)apr_pool_userdata_set(data, VIEW_KEPT, NULL, p);
+    }
+    kept = data;
+    if (!gen.mount) {
+        fd_close(&kept->ns);
+        fd_close(&kept->fd);
+    }
+    return kept;
+}
+
+/* Parent, root: has the view built that children of this generation will see,
+ * gen.fd. A restart tries twice; when it cannot have one, its children see the
+ * last one, if ChrootDir is there. Returns an errno that was logged, or 0. */
+static int view_open(apr_pool_t *p, server_rec *s)
+{
+    view_kept *kept = view_last(s);
+    const char *error = view_plan(p, p);
+    struct stat st;
+    int restart = ap_state_query(AP_SQ_CONFIG_GEN) > 1 && kept->fd != -1
+                  && fstatat(kept->fd, gen.jail + 1, &st, 0) == 0
+                  && st.st_dev == view.jail.st_dev
+                  && st.st_ino == view.jail.st_ino;
+    int level = restart ? APLOG_ALERT : APLOG_ALERT | APLOG_STARTUP;
+
+    if (error != NULL) {
+        built.error = EINVAL;
+        ap_log_error(APLOG_MARK, level, 0, s, "%s", error);
+    }
+    else if (view_build(p) == 0 || (restart && view_build(p) == 0)) {
+        fd_close(&kept->ns);
+        fd_close(&kept->fd);
+        *kept = built.made;
+    }
+    else {
+        ap_log_error(APLOG_MARK, level, built.error, s,
+                     "ChrootFixRoot Mount: %s %s: %s", built.call, built.path,
+                     view_cure());
+    }
+    if (built.error != 0 && !restart) {
+        return built.error;
+    }
+    if (built.error != 0) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                     "children see what those before this restart saw: changes "
+                     "of ChrootBind, and of what URLs are mapped to outside "
+                     "%s, are not in force",
+                     gen.jail);
+    }
+    gen.fd = kept->fd;
+    view.kept = kept;
+    return 0;
+}
+
+/* Whether the jail is in the view of this process, and is the directory that
+ * was checked. */
+static int view_has_jail(server_rec *s)
+{
+    struct stat st;
+    int rv = stat(gen.jail, &st) == -1 ? errno
+             : st.st_dev == view.jail.st_dev && st.st_ino == view.jail.st_ino
+                 ? 0
+                 : ESTALE;
+
+    if (rv != 0) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "the jail %s is not in the view", gen.jail);
+    }
+    return rv == 0;
+}
+
+/* The mode in force, and of a view whether the way out of a chroot was tried
+ * in it, and led nowhere. */
+static const char *fix_root_name(apr_pool_t *p)
+{
+    if (!gen.mount) {
+        return gen.fix_root ? "On" : "Off";
+    }
+    if (view.kept == NULL) {
+        return "Mount";
+    }
+    return view.kept->seal_error == 0 ? "Mount, sealed"
+           : view.kept->seal_error == EXDEV
+               ? "Mount, not sealed: the server was started in a chroot"
+               : apr_psprintf(p, "Mount, not sealed: could not be tried, %pm",
+                              &view.kept->seal_error);
+}
+
+/* A line for each thing in the view but directories that lead to another. */
+static void view_report(apr_file_t *out)
+{
+    const view_step *step;
+    int i;
+
+    for (i = 0; view.steps != NULL && i < view.steps->nelts; i++) {
+        step = APR_ARRAY_IDX(view.steps, i, const view_step *);
+        if (step->target != NULL) {
+            apr_file_printf(out, "View: link %s -> %s\n", step->path,
+                            step->target);
+        }
+        else if (step->bind) {
+            apr_file_printf(out, "View: %s %s%s\n",
+                            step->writable ? "rw" : "ro", step->path,
+                            S_ISREG(step->st.st_mode)
+                                ? " (this file; one that replaces it is seen "
+                                  "after a restart)"
+                                : "");
+        }
+    }
 }
 
 /* ------------------------------------------------------------------------
@@ -1532,17 +2321,23 @@ static int dir_is_inside(int fd, const char *name)
 }
 
 /* This process must not serve: it waits and goes, without running anybody's
- * exit handlers. CHILDSICK makes the parent try again; CHILDFATAL would end
- * the server, and orphan prefork's other children. */
+ * exit handlers, and the parent tries again. CHILDSICK would make event and
+ * worker end the server when no child is left (AH02324), which User could bring
+ * about from the jail; CHILDFATAL ends it, and orphans prefork's other children.
+ */
 static void child_fails(void)
 {
-    if (!gen.probing) {
-        apr_sleep(SICK_PAUSE);
+    if (gen.probing) {
+        _exit(PROBE_FAILED);
     }
-    _exit(APEXIT_CHILDSICK);
+    apr_sleep(SICK_PAUSE);
+    _exit(EXIT_FAILURE);
 }
 
 #if CHROOT_LATE
+/* Milliseconds: how long a child waits for an answer */
+#define JAILER_DEADLINE 10000
+
 /* The jailer's ends of the two pipes, the child it is for, and its stack */
 static int jailer_ask, jailer_answer;
 static pid_t jailer_child;
@@ -1635,12 +2430,16 @@ static void jailer_start(server_rec *s)
 static int jailer_act(server_rec *s)
 {
     chroot_answer answer = { NULL, 0 };
+    struct pollfd answered = { gen.answer, POLLIN, 0 };
     int rv = 0, status = 0, waited;
     ssize_t n = -1;
 
     if (write(gen.ask, "", 1) == 1) {
         do {
-            n = read(gen.answer, &answer, sizeof(answer));
+            n = poll(&answered, 1, JAILER_DEADLINE);
+            n = n == 1   ? read(gen.answer, &answer, sizeof(answer))
+                : n == 0 ? (errno = ETIMEDOUT, -1)
+                         : -1;
         } while (n == -1 && errno == EINTR);
     }
     if (n == -1) {
@@ -1648,6 +2447,11 @@ static int jailer_act(server_rec *s)
     }
     close(gen.ask);
     close(gen.answer);
+    if (rv == ETIMEDOUT) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "no answer from the jailer for %s", gen.jail);
+        return 0;
+    }
     waited = process_wait(gen.jailer, __WCLONE, &status);
     if (waited != 0) {
         ap_log_error(APLOG_MARK, APLOG_ALERT, waited, s,
@@ -1702,7 +2506,7 @@ static int verify_root(server_rec *s)
                      "not in the jail %s after chroot", gen.jail);
         return 0;
     }
-    return 1;
+    return !gen.mount || view_has_jail(s);
 }
 
 /* Whether this process is in Group and can never be root again: neither its
@@ -1767,9 +2571,24 @@ static int verify_capabilities(server_rec *s, const char *tid)
     return 1;
 }
 
-/* Whether a descriptor, an entry of the directory dir, is no directory outside:
- * fchdir(2) and openat(2) would leave through it. The two that this is found
- * out with are closed when it was. */
+/* Whether a descriptor of this process, or of a thread with a table of its own,
+ * is a terminal; one that was hung up still is. Linux, admin-guide/devices.txt.
+ */
+static int is_terminal(int fd, const struct stat *st)
+{
+    int kind = 0;
+
+#ifdef __linux__
+    kind = (int)major(st->st_rdev);
+#endif
+    return S_ISCHR(st->st_mode)
+           && (kind == 4 || kind == 5 || (kind >= 136 && kind <= 143)
+               || isatty(fd));
+}
+
+/* Whether a descriptor, an entry of the directory dir, is no terminal, and no
+ * directory outside: fchdir(2) and openat(2) would leave through it. The two
+ * that this is found out with are closed when it was. */
 static int verify_descriptor(server_rec *s, int dir, const char *fd)
 {
     long number = strtol(fd, NULL, 10);
@@ -1778,6 +2597,9 @@ static int verify_descriptor(server_rec *s, int dir, const char *fd)
 
     if (fstatat(dir, fd, &st, 0) == -1) {
         return verify_failed(s, "descriptor", fd);
+    }
+    if (is_terminal((int)number, &st)) {
+        return verify_broken(s, "descriptor", fd, "is a terminal in");
     }
     if (!S_ISDIR(st.st_mode)
         || ((number == dir || number == gen.tasks)
@@ -1879,7 +2701,6 @@ static long descriptors_max(void)
     long max;
 
     n = gen.status != -1 ? pread(gen.status, text, sizeof(text) - 1, 0) : -1;
-    fd_close(&gen.status);
     if (n > 0) {
         text[n] = '\0';
         size = strstr(text, "\nFDSize:");
@@ -1909,6 +2730,7 @@ static int verify(server_rec *s)
     }
     ok = verify_capabilities(s, "0");
     max = descriptors_max();
+    fd_close(&gen.status);
     for (fd = 0; ok && fd < max; fd++) {
         if (fcntl((int)fd, F_GETFD) == -1 && errno == EBADF) {
             continue;
@@ -1925,6 +2747,9 @@ static int verify(server_rec *s)
             ok = verify_broken(s, "descriptor", number,
                                "is a directory outside of");
         }
+        else if (is_terminal((int)fd, &st)) {
+            ok = verify_broken(s, "descriptor", number, "is a terminal in");
+        }
     }
     return ok;
 }
@@ -1932,15 +2757,6 @@ static int verify(server_rec *s)
 /* ------------------------------------------------------------------------
  * Looking at the jail: what should not be there is warned of
  */
-
-/* Whether User or Group of the configuration, or everybody, may write. */
-static int user_may_write(const struct stat *st)
-{
-    return (st->st_uid == ap_unixd_config.user_id && (st->st_mode & S_IWUSR))
-           || (st->st_gid == ap_unixd_config.group_id
-               && (st->st_mode & S_IWGRP))
-           || (st->st_mode & S_IWOTH);
-}
 
 /* The same as finding_add(), about something in the file system. */
 static void finding_file(apr_pool_t *p, const char *path, const struct stat *st,
@@ -2008,17 +2824,57 @@ static int device_is_harmless(dev_t device)
 #endif
 }
 
-/* The top levels of the jail: device nodes, set-user-id files and a mounted
- * /proc are ways out of it. A directory is looked at before those in it; left
- * counts the entries still to look at. */
+/* Something in the jail, whose names others may have chosen. */
+static void finding_inside(apr_pool_t *p, const char *dir, const char *name,
+                           const struct stat *st, const char *text)
+{
+    finding_file(
+        p, ap_escape_logitem(p, apr_pstrcat(p, gen.jail, dir, "/", name, NULL)),
+        st, text);
+}
+
+/* One entry of a directory in the jail: device nodes, set-user-id files and a
+ * mounted /proc are ways out of it. Whether it is a directory to look into. */
+static int inspect_entry(apr_pool_t *p, int fd, const char *dir,
+                         const char *name)
+{
+    struct stat st, self;
+
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0
+        || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+        return 0;
+    }
+    if (S_ISBLK(st.st_mode)
+        || (S_ISCHR(st.st_mode) && !device_is_harmless(st.st_rdev))) {
+        finding_inside(p, dir, name, &st, "is a device node in the jail");
+    }
+    else if (S_ISREG(st.st_mode) && (st.st_mode & (S_ISUID | S_ISGID))) {
+        finding_inside(p, dir, name, &st,
+                       "is set-user-id or set-group-id in the jail");
+    }
+    else if (S_ISDIR(st.st_mode) && st.st_dev != gen.dev
+             && fstatat(fd, apr_pstrcat(p, name, "/self/root", NULL), &self,
+                        AT_SYMLINK_NOFOLLOW)
+                    == 0) {
+        finding_inside(p, dir, name, &st,
+                       "is a mounted proc file system in the jail: it shows "
+                       "other processes, and leads to their directories");
+        return 0;
+    }
+    return S_ISDIR(st.st_mode);
+}
+
+/* The top levels of the jail, as User from inside: root opens nothing in it. A
+ * directory, "" at first, is looked at before those in it; left counts the
+ * entries still to look at. */
 static void inspect_inside(apr_pool_t *p, const char *path, int depth,
                            int *left)
 {
     apr_array_header_t *below = apr_array_make(p, 16, sizeof(const char *));
-    DIR *dir = opendir(path);
+    int fd = open(*path != '\0' ? path : "/",
+                  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
     const struct dirent *entry = NULL;
-    struct stat st, self;
-    const char *name;
     int i;
 
     for (i = 0; dir != NULL && (entry = readdir(dir)) != NULL; i++) {
@@ -2026,37 +2882,21 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
             finding_add(
                 NULL, FINDING_NOTE,
                 apr_psprintf(p,
-                             "%s has many entries, not all of them were "
+                             "%s%s has many entries, not all of them were "
                              "looked at",
-                             path));
+                             gen.jail, ap_escape_logitem(p, path)));
             break;
         }
-        name = apr_pstrcat(p, path, "/", entry->d_name, NULL);
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0
-            || lstat(name, &st) == -1) {
-            continue;
-        }
-        if (S_ISBLK(st.st_mode)
-            || (S_ISCHR(st.st_mode) && !device_is_harmless(st.st_rdev))) {
-            finding_file(p, name, &st, "is a device node in the jail");
-        }
-        else if (S_ISREG(st.st_mode) && (st.st_mode & (S_ISUID | S_ISGID))) {
-            finding_file(p, name, &st,
-                         "is set-user-id or set-group-id in the jail");
-        }
-        else if (S_ISDIR(st.st_mode) && st.st_dev != gen.dev
-                 && lstat(apr_pstrcat(p, name, "/self/root", NULL), &self)
-                        == 0) {
-            finding_file(p, name, &st,
-                         "is a mounted proc file system in the jail: it shows "
-                         "other processes, and leads to their directories");
-        }
-        else if (S_ISDIR(st.st_mode) && depth > 1) {
-            APR_ARRAY_PUSH(below, const char *) = name;
+        if (inspect_entry(p, fd, path, entry->d_name) && depth > 1) {
+            APR_ARRAY_PUSH(below, const char *) = apr_pstrcat(
+                p, path, "/", entry->d_name, NULL);
         }
     }
     if (dir != NULL) {
         (void)closedir(dir);
+    }
+    else {
+        fd_close(&fd);
     }
     for (i = 0; i<below->nelts && * left> 0; i++) {
         inspect_inside(p, APR_ARRAY_IDX(below, i, const char *), depth - 1,
@@ -2068,14 +2908,27 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
  * The life of a generation
  */
 
+/* How often a probe is tried that somebody ends, and milliseconds: how long each
+ * may take */
+#define PROBE_TRIES    3
+#define PROBE_DEADLINE 5000
+
+/* Bytes: for what a probe finds in the jail */
+#define FOUND_SIZE (64 * 1024)
+
 /* Opens the jail, once: what children enter is what was checked. Returns an
  * errno that was logged, or 0. */
 static int jail_open(apr_pool_t *p, server_rec *s)
 {
     struct stat st;
-    int rv;
+    int rv = gen.mount ? view_open(p, s) : 0;
 
-    gen.fd = open(gen.jail, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (rv != 0) {
+        return rv;
+    }
+    if (!gen.mount) {
+        gen.fd = open(gen.jail, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    }
     if (gen.fd == -1 || fstat(gen.fd, &st) == -1) {
         rv = errno;
         ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv, s,
@@ -2269,44 +3122,29 @@ static int may_confine(server_rec *s)
     return 1;
 }
 
+/* Keeps User's processes in the jail from tracing this one, which is User and
+ * still outside: ptrace(2). Returns whether they could have, or -1. */
+static int untraceable(void)
+{
+#ifdef PR_SET_DUMPABLE
+    int traceable = prctl(PR_GET_DUMPABLE) == 1; /* 2: by root alone */
+
+    return traceable && prctl(PR_SET_DUMPABLE, 0) == -1 ? -1 : traceable;
+#else
+    return 0;
+#endif
+}
+
 /* Whether User may look something up in the jail, whose descriptor this is;
  * and with FixRoot, as without a jail, on the way there. */
 static int may_search(int jail)
 {
+    if (gen.mount) { /* in the view, by the path that it has outside */
+        return faccessat(gen.fd, gen.jail + 1, X_OK, AT_EACCESS) == 0;
+    }
     return (!gen.fix_root
             || faccessat(AT_FDCWD, gen.jail, X_OK, AT_EACCESS) == 0)
            && faccessat(jail, ".", X_OK, AT_EACCESS) == 0;
-}
-
-/* The same, found out by a child that becomes User as mod_unixd would make it.
- * Returns an errno, or 0. */
-static int search_as_user(void)
-{
-    const char *user = ap_unixd_config.user_name;
-    int status = 0, rv;
-    int fd = open(gen.jail, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    pid_t pid = fd != -1 ? fork() : -1;
-
-    if (pid == 0) {
-        if (setgid(ap_unixd_config.group_id) == -1
-            || (user[0] != '#'
-                && initgroups(user, ap_unixd_config.group_id) == -1)
-            || setuid(ap_unixd_config.user_id) == -1 || !may_search(fd)) {
-            _exit(errno);
-        }
-        _exit(0);
-    }
-    if (fd == -1 || pid == -1) {
-        status = errno;
-        fd_close(&fd);
-        return status;
-    }
-    fd_close(&fd);
-    rv = process_wait(pid, 0, &status);
-    if (rv != 0) {
-        return rv;
-    }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
 }
 
 /* Parent, root, one thread; before any other module forks a daemon. Standard
@@ -2314,6 +3152,7 @@ static int search_as_user(void)
 static int chroot_open_logs(apr_pool_t *pconf, apr_pool_t *plog,
                             apr_pool_t *ptemp, server_rec *s)
 {
+    (void)view_last(s);
     if (gen.jail == NULL) {
         return OK;
     }
@@ -2373,97 +3212,294 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
     return access(name, mode) == 0 ? FATE_INSIDE : FATE_UNREADABLE;
 }
 
-/* Looks at all paths from inside, as User, and hands what has become of them
- * to the parent: a byte each. */
-static void paths_look(apr_pool_t *p, int out)
-{
-    char fate;
-    int i;
+/* What a probe sees as User from inside, for its parent: findings, a letter
+ * and a text each, up to an empty one; and the fates of all paths. */
+typedef struct {
+    char found[FOUND_SIZE];
+    chroot_fate fates[];
+} chroot_seen;
 
-    for (i = 0; gen.paths != NULL && i < gen.paths->nelts; i++) {
-        fate = (char)path_fate(p, &APR_ARRAY_IDX(gen.paths, i, chroot_path));
-        if (write(out, &fate, 1) != 1) {
-            return;
+static size_t seen_size(void)
+{
+    return sizeof(chroot_seen) + gen.paths->nelts * sizeof(chroot_fate);
+}
+
+/* Looks at all paths, and into the jail. */
+static void look(apr_pool_t *p, chroot_seen *seen)
+{
+    int left = INSPECT_ENTRIES, i;
+    const chroot_finding *finding;
+    size_t at = 0, size;
+
+    if (seen == NULL) {
+        return;
+    }
+    for (i = 0; i < gen.paths->nelts; i++) {
+        seen->fates[i] = path_fate(p,
+                                   &APR_ARRAY_IDX(gen.paths, i, chroot_path));
+    }
+    i = gen.findings->nelts;
+    if (gen.jail[1] != '\0') {
+        inspect_inside(p, "", INSPECT_DEPTH, &left);
+    }
+    for (; i < gen.findings->nelts; i++) {
+        finding = &APR_ARRAY_IDX(gen.findings, i, chroot_finding);
+        size = strlen(finding->text) + 2;
+        if (size < FOUND_SIZE - at) {
+            seen->found[at] = (char)('0' + finding->level);
+            memcpy(seen->found + at + 1, finding->text, size - 1);
+            at += size;
         }
     }
 }
 
-/* Takes over what a probe has seen, as far as it came. */
-static void paths_take(int in)
-{
-    char fate;
-    int i;
+/* What a probe does, as a process of its own, and answers. */
+typedef chroot_probe (*chroot_act)(apr_pool_t *p, server_rec *s,
+                                   chroot_seen *seen);
 
-    for (i = 0; gen.paths != NULL && i < gen.paths->nelts; i++) {
-        if (read(in, &fate, 1) != 1) {
-            return;
-        }
-        APR_ARRAY_IDX(gen.paths, i, chroot_path).fate = (chroot_fate)fate;
+/* Does what an MPM child will do, the hooks of all modules included, and serves
+ * nobody. */
+static chroot_probe act_enter(apr_pool_t *p, server_rec *s, chroot_seen *seen)
+{
+    gen.probing = gen.configured = 1;
+    if (ap_run_drop_privileges(p, s) != OK) {
+        return PROBE_FAILED;
     }
+    if (gen.late && !may_search(gen.fd) && errno == EACCES) {
+        return PROBE_NO_SEARCH;
+    }
+    if (!enter(s)) {
+        return PROBE_FAILED;
+    }
+    look(p, seen);
+    return PROBE_OK;
 }
 
-/* A forked child does what an MPM child will do, the hooks of all modules
- * included, and serves nobody. What it sees of the configuration's paths comes
- * back through a pipe. */
-static chroot_probe probe(apr_pool_t *p, server_rec *s)
+/* Becomes User as mod_unixd would, and tries to search the jail. */
+static chroot_probe act_search(apr_pool_t *p, server_rec *s, chroot_seen *seen)
 {
-    int status = 0, pair[2], rv;
+    const char *user = ap_unixd_config.user_name;
+
+    if (setgid(ap_unixd_config.group_id) == -1
+        || (user[0] != '#' && initgroups(user, ap_unixd_config.group_id) == -1)
+        || setuid(ap_unixd_config.user_id) == -1 || untraceable() == -1
+        || !may_search(gen.fd)) {
+        return errno == EACCES ? PROBE_NO_SEARCH : PROBE_OK;
+    }
+    return PROBE_OK;
+}
+
+/* Waits for the end of a probe, and ends it at its deadline: it is User for a
+ * moment, and User's processes in the jail may stop it. Returns an errno, or
+ * 0. */
+static int probe_wait(pid_t pid, int *status)
+{
+    pid_t ended;
+    int ms;
+
+    for (ms = 0; ms < 2 * PROBE_DEADLINE; ms++) {
+        ended = waitpid(pid, status, WNOHANG);
+        if (ended == pid) {
+            return ms > PROBE_DEADLINE ? ETIMEDOUT : 0;
+        }
+        if (ended == -1 && errno != EINTR) {
+            return errno;
+        }
+        if (ms == PROBE_DEADLINE && kill(pid, SIGKILL) == -1) {
+            return errno;
+        }
+        apr_sleep(1000);
+    }
+    return ETIMEDOUT; /* not even SIGKILL ends it */
+}
+
+/* Forks a probe and returns its answer; again, a few times, when somebody has
+ * ended it before it could. */
+static chroot_probe probe(apr_pool_t *p, server_rec *s, chroot_act act,
+                          chroot_seen *seen)
+{
+    int status, rv, i;
     pid_t pid;
 
-    if (pipe(pair) == -1 || (pid = fork()) == -1) {
+    for (i = 0; i < PROBE_TRIES; i++) {
+        status = 0;
+        pid = fork();
+        if (pid == 0) {
+            _exit(act(p, s, seen));
+        }
+        rv = pid == -1 ? errno : probe_wait(pid, &status);
+        if (rv == 0 && WIFEXITED(status)) {
+            return WEXITSTATUS(status);
+        }
+        if (rv == 0) {
+            ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                         "a probe of the jail %s ended with signal %d",
+                         gen.jail, WTERMSIG(status));
+            continue;
+        }
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "fork of, or wait for, a probe of the jail %s", gen.jail);
+        if (rv != ETIMEDOUT) {
+            break;
+        }
+    }
+    return PROBE_FAILED;
+}
+
+/* The self-link: with FixRoot on, a symbolic link in the jail at the jail's own
+ * path makes outer names valid for children. It leads to the jail's root
+ * through a directory that only the jail has: without a jail it leads nowhere,
+ * and gives no file a second URL. What an administrator makes may be relative:
+ * one ".." less than the jail's path has components. */
+static const char *link_relative(apr_pool_t *p)
+{
+    const char *up = ".", *c;
+
+    for (c = strchr(gen.jail + 1, '/'); c != NULL; c = strchr(c + 1, '/')) {
+        up = up[1] == '\0' ? ".." : apr_pstrcat(p, "../", up, NULL);
+    }
+    return up;
+}
+
+/* Whether the link is there, for a process that is in the jail. */
+static int link_is_right(const char *relative)
+{
+    char target[PATH_MAX];
+    struct stat root, there;
+    ssize_t n = readlink(gen.jail, target, sizeof(target) - 1);
+
+    target[n > 0 ? n : 0] = '\0';
+    return (strcmp(target, LINK_ANCHOR "/..") == 0
+            || strcmp(target, relative) == 0)
+           && stat("/", &root) == 0 && stat(gen.jail, &there) == 0
+           && root.st_dev == there.st_dev && root.st_ino == there.st_ino;
+}
+
+/* Makes the link in the jail, with the directories above it, in a process that
+ * is chrooted into it already and cannot be led anywhere else. Returns an
+ * errno, LINK_WRONG, or 0 when the link is there. */
+static int link_make_inside(const char *relative)
+{
+    char part[PATH_MAX];
+    const char *end = gen.jail;
+
+    if (link_is_right(relative)) {
+        return 0;
+    }
+    while ((end = strchr(end + 1, '/')) != NULL) {
+        memcpy(part, gen.jail, end - gen.jail);
+        part[end - gen.jail] = '\0';
+        if (mkdir(part, 0755) == -1 && errno != EEXIST) {
+            return errno;
+        }
+    }
+    if ((mkdir(LINK_ANCHOR, 0755) == -1 && errno != EEXIST)
+        || (symlink(LINK_ANCHOR "/..", gen.jail) == -1 && errno != EEXIST)) {
+        return errno;
+    }
+    return link_is_right(relative) ? 0 : LINK_WRONG;
+}
+
+/* Makes the link, as a probe. */
+static chroot_probe act_link(apr_pool_t *p, server_rec *s, chroot_seen *seen)
+{
+    const char *relative = link_relative(p);
+
+    umask(022);
+    return chroot(gen.door) == -1 || chdir("/") == -1
+               ? errno
+               : link_make_inside(relative);
+}
+
+/* Parent, root, at start: sees to it that the link is there. Whether it is. */
+static int link_make(apr_pool_t *p, server_rec *s)
+{
+    int rv = (int)probe(p, s, act_link, NULL);
+    const char *dir = path_parent(p, gen.jail);
+
+    if (rv == 0) {
+        return 1;
+    }
+    ap_log_error(
+        APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv == LINK_WRONG ? 0 : rv, s,
+        "%s%s %s; ChrootFixRoot On needs there a link to the jail: "
+        "mkdir -p %s && ln -s %s %s",
+        gen.jail, gen.jail,
+        rv == LINK_WRONG ? "is something else; remove it" : "cannot be made",
+        shell_word(p,
+                   apr_pstrcat(p, gen.jail, dir[1] != '\0' ? dir : "", NULL)),
+        link_relative(p),
+        shell_word(p, apr_pstrcat(p, gen.jail, gen.jail, NULL)));
+    return 0;
+}
+
+/* Memory for what is seen that is shared with a probe, or NULL. */
+static chroot_seen *seen_map(server_rec *s)
+{
+    chroot_seen *seen;
+    int rv;
+
+    if (gen.paths == NULL) {
+        return NULL;
+    }
+    seen = mmap(NULL, seen_size(), PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (seen == MAP_FAILED) {
         rv = errno;
-        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
-                     "fork of a probe of the jail %s", gen.jail);
-        return PROBE_FAILED;
+        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
+                     "the paths of the configuration, and what is in the "
+                     "jail, are not looked at");
+        return NULL;
     }
-    if (pid == 0) {
-        close(pair[0]);
-        gen.probing = gen.configured = 1;
-        if (ap_run_drop_privileges(p, s) != OK) {
-            _exit(PROBE_FAILED);
-        }
-        if (gen.late && !may_search(gen.fd) && errno == EACCES) {
-            _exit(PROBE_NO_SEARCH);
-        }
-        if (!enter(s)) {
-            _exit(PROBE_FAILED);
-        }
-        paths_look(p, pair[1]);
-        _exit(PROBE_OK);
+    return seen;
+}
+
+/* Takes over what a probe has seen, if it came that far. */
+static void seen_unmap(chroot_seen *seen, chroot_probe answer)
+{
+    const char *text;
+    int i;
+
+    if (seen == NULL) {
+        return;
     }
-    close(pair[1]);
-    paths_take(pair[0]);
-    close(pair[0]);
-    rv = process_wait(pid, 0, &status);
-    if (rv != 0 || !WIFEXITED(status)) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
-                     "a probe of the jail %s ended with wait status 0x%x",
-                     gen.jail, (unsigned)status);
-        return PROBE_FAILED;
+    for (i = 0; answer == PROBE_OK && i < gen.paths->nelts; i++) {
+        APR_ARRAY_IDX(gen.paths, i, chroot_path).fate = seen->fates[i];
     }
-    return WEXITSTATUS(status);
+    for (text = seen->found; answer == PROBE_OK && *text != '\0';
+         text += strlen(text) + 1) {
+        finding_add(NULL, (chroot_level)(*text - '0'), text + 1);
+    }
+    (void)munmap(seen, seen_size());
 }
 
 /* Decides once per generation how its children enter the jail, late where
  * that is possible. Says why when they cannot. */
 static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
 {
+    chroot_seen *seen = seen_map(s);
     chroot_probe answer;
 
     /* threads are verified, and the door found, through /proc */
     gen.late = CHROOT_LATE && gen.door != gen.jail;
-    answer = gen.late ? probe(p, s) : PROBE_NO_JAILER;
+    answer = gen.late ? probe(p, s, act_enter, seen) : PROBE_NO_JAILER;
     if (answer == PROBE_NO_JAILER) {
         gen.late = 0;
-        answer = search_as_user() == EACCES ? PROBE_NO_SEARCH : probe(p, s);
+        answer = probe(p, s, act_search, seen);
+        if (answer == PROBE_OK) {
+            answer = probe(p, s, act_enter, seen);
+        }
     }
+    seen_unmap(seen, answer);
     if (answer == PROBE_NO_SEARCH) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, EACCES, s,
+        ap_log_error(APLOG_MARK,
+                     is_restart() ? APLOG_ALERT : APLOG_ALERT | APLOG_STARTUP,
+                     EACCES, s,
                      "ChrootDir \"%s\" on line %d of %s: User %s cannot "
                      "search it%s",
                      gen.jail, gen.node->line_num, gen.node->filename,
                      ap_unixd_config.user_name,
-                     gen.fix_root
+                     gen.fix_root || gen.mount
                          ? ", or a directory above it, so that without "
                            "a jail nothing would be served"
                          : "");
@@ -2480,6 +3516,40 @@ static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
     return answer;
 }
 
+/* Whether the server goes on, and how its children enter the jail: so that what
+ * lies in it, or runs in it, does not end a server that was up, a restart goes
+ * on as the last generation did when its probe fails. Children verify
+ * themselves. httpd unloads this module in between, so the process remembers.
+ */
+static int goes_on(server_rec *s, chroot_probe answer)
+{
+    static const char *const key = "mod_chroot: late";
+    apr_pool_t *process = s->process->pool;
+    void *last = NULL;
+
+    (void)apr_pool_userdata_get(&last, key, process);
+    if (answer != PROBE_OK && !is_restart()) {
+        return 0;
+    }
+    if (answer == PROBE_FAILED) {
+        gen.late = CHROOT_LATE && gen.door != gen.jail
+                   && (last == NULL || *(int *)last);
+    }
+    if (answer != PROBE_OK) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                     "the server goes on, by %s chroot, and its children "
+                     "serve when they can be locked into the jail %s",
+                     gen.late ? "late" : "early", gen.jail);
+        return 1;
+    }
+    if (last == NULL) {
+        last = apr_palloc(process, sizeof(int));
+        (void)apr_pool_userdata_set(last, key, NULL, process);
+    }
+    *(int *)last = gen.late;
+    return 1;
+}
+
 /* The cure for a path of the configuration that is not in the jail. What is
  * written to, or made by a server, is of no use as a copy; what decides about
  * access may be a secret. */
@@ -2487,6 +3557,14 @@ static const char *path_cure(apr_pool_t *p, const chroot_path *path)
 {
     struct stat st;
 
+    if (gen.mount) {
+        /* a file is mounted as it was, and would not change with its name */
+        return apr_psprintf(p, "write \"ChrootBind %s%s\"",
+                            path->mode == W_OK ? "rw " : "",
+                            stat(path->path, &st) == 0 && !S_ISDIR(st.st_mode)
+                                ? path_parent(p, path->path)
+                                : path->path);
+    }
     if (path->mode == W_OK) {
         return apr_psprintf(p, "name a directory there, owner %s",
                             ap_unixd_config.user_name);
@@ -2527,15 +3605,17 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
                             "symbolic link leads out of the jail %s",
                             path->written, gen.jail);
     case FATE_UNREADABLE:
-        return apr_psprintf(p, "names \"%s\", which User %s may not %s",
-                            path->written, ap_unixd_config.user_name,
-                            path->mode == W_OK ? "write to" : "use");
+        return apr_psprintf(
+            p, "names \"%s\", which User %s may not %s%s%s", path->written,
+            ap_unixd_config.user_name, path->mode == W_OK ? "write to" : "use",
+            gen.mount && inner == NULL ? ", or not there; " : "",
+            gen.mount && inner == NULL ? path_cure(p, path) : "");
     case FATE_OUTSIDE:
     case FATE_MISSING:
         if (gen.fix_root ? inner != NULL : stat(path->path, &st) == -1) {
             return NULL;
         }
-        return inner != NULL
+        return inner != NULL && !gen.mount
                    ? apr_psprintf(p,
                                   "names \"%s\", which children look for in "
                                   "the jail; write \"%s\", or set "
@@ -2569,7 +3649,7 @@ static void paths_find(apr_pool_t *p)
         if (apr_hash_get(said, key, APR_HASH_KEY_STRING) == NULL) {
             apr_hash_set(said, key, APR_HASH_KEY_STRING, key);
             finding_add(path->node,
-                        gen.fix_root && !path->is_need
+                        (gen.fix_root || gen.mount) && !path->is_need
                                 && path->fate == FATE_UNREADABLE
                             ? FINDING_WARNING /* as without a jail */
                             : path->level,
@@ -2592,8 +3672,6 @@ static void paths_find(apr_pool_t *p)
 /* Looks at what was not known before children could be asked. */
 static void find_all(apr_pool_t *p)
 {
-    int left = INSPECT_ENTRIES;
-
     paths_find(p);
     if (ap_find_linked_module("mod_fcgid.c") != NULL
         && ap_unixd_config.suexec_enabled) {
@@ -2607,11 +3685,32 @@ static void find_all(apr_pool_t *p)
                     "mod_passenger's daemons are not jailed");
     }
     inspect_path(p);
-    if (gen.jail[1] != '\0' && gen.fd != -1) {
-        inspect_inside(p, gen.jail, INSPECT_DEPTH, &left);
+}
+
+/* Warns of a log that is a terminal: children write it to nowhere. Standard
+ * input, output and error are not expected to be one. */
+static void terminals_warn(server_rec *s)
+{
+    struct stat st;
+    long max;
+    int fd;
+
+    gen.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    max = descriptors_max();
+    fd_close(&gen.status);
+    for (fd = 3; fd < max; fd++) {
+        if (fstat(fd, &st) == 0 && is_terminal(fd, &st)) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                         "descriptor %d, a log perhaps, is a terminal, and "
+                         "children lose what they write to it; log to a file, "
+                         "or to \"|/bin/cat\"",
+                         fd);
+            return;
+        }
     }
 }
 
+/* Parent, root, one thread; everybody else is configured. */
 static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                               apr_pool_t *ptemp, server_rec *s)
 {
@@ -2620,9 +3719,8 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (gen.jail == NULL) {
         return OK;
     }
-    if (!may_confine(s) || gen.fd == -1
-        || (gen.fix_root && !link_make(ptemp, s) && !is_restart())
-        || probe_entry(ptemp, s) != PROBE_OK) {
+    if (!may_confine(s) || gen.fd == -1 || !goes_on(s, probe_entry(ptemp, s))
+        || (gen.fix_root && !link_make(ptemp, s) && !is_restart())) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     for (each = s; gen.fix_root && each != NULL; each = each->next) {
@@ -2631,6 +3729,7 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (is_final_pass()) {
         find_all(ptemp);
         (void)findings_log(s, FINDING_WARNING);
+        terminals_warn(s);
         if (findings_log(s, FINDING_ERROR) > 0 && !is_restart()) {
             return HTTP_INTERNAL_SERVER_ERROR;
         }
@@ -2639,7 +3738,7 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                      "mod_chroot " CHROOT_VERSION ": children are locked into "
                      "%s (%s chroot, ChrootFixRoot %s)",
                      gen.jail, gen.late ? "late" : "early",
-                     gen.fix_root ? "On" : "Off");
+                     fix_root_name(ptemp));
     }
     return OK;
 }
@@ -2702,6 +3801,70 @@ static apr_status_t child_lost(void *s)
     return APR_SUCCESS;
 }
 
+/* Gives up the terminal that a descriptor is for, if it is the controlling one
+ * of this process, which stays in its session and process group: Ctrl-C, and
+ * what prefork's parent sends to its group, must reach it; so no setsid(2). The
+ * leader of a session (-X in a container) sends itself a SIGHUP by that.
+ * Returns an errno, or 0. */
+static int terminal_leave(int fd)
+{
+    int rv = 0;
+#ifdef TIOCNOTTY
+    int leads = getsid(0) == getpid();
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, old;
+
+    if (leads && sigaction(SIGHUP, &ignore, &old) == -1) {
+        return errno;
+    }
+    rv = ioctl(fd, TIOCNOTTY) == -1 ? errno : 0;
+    if (leads && sigaction(SIGHUP, &old, NULL) == -1) {
+        return errno;
+    }
+#endif
+    return rv;
+}
+
+/* Takes this process, still root and outside, off all terminals: what runs in
+ * the jail would type into root's shell by TIOCSTI, ioctl_tty(2). Descriptors
+ * become /dev/null. Whether none is left. */
+static int terminals_leave(server_rec *s)
+{
+    static const char *const tty = "/dev/tty";
+    long max = descriptors_max();
+    int null = -1, rv = 0, fd;
+    struct stat st;
+
+    for (fd = 0; fd < max && rv == 0; fd++) {
+        if (fstat(fd, &st) == -1 || !is_terminal(fd, &st)) {
+            continue;
+        }
+        rv = terminal_leave(fd); /* where there is no /dev/tty */
+        rv = rv == ENOTTY || rv == EIO || rv == EBADF ? 0 : rv;
+        if (null == -1) {
+            null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        }
+        if (rv == 0 && (null == -1 || dup2(null, fd) == -1)) {
+            rv = errno;
+        }
+    }
+    fd_close(&null);
+    fd = rv == 0 ? open(tty, O_RDWR | O_NOCTTY | O_CLOEXEC) : -1;
+    if (fd != -1) {
+        rv = terminal_leave(fd);
+        close(fd);
+    }
+    else if (rv == 0 && errno != ENXIO && errno != ENOENT && errno != ENODEV
+             && errno != EIO && errno != EACCES && errno != EPERM) {
+        rv = errno; /* those say that there is none, or none for root */
+    }
+    if (rv != 0) {
+        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
+                     "leave the terminal before entering the jail %s",
+                     gen.jail);
+    }
+    return rv == 0;
+}
+
 /* Each forked process, root, one thread, before mod_unixd. All MPMs set
  * STARTING in a child for such hooks; the parent is RUNNING when it respawns
  * a daemon. Daemons, and whatever else is not known, are left to mod_unixd,
@@ -2722,20 +3885,25 @@ static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
     tzset();
     (void)ap_mpm_query(AP_MPMQ_MPM_STATE, &state);
     gen.is_child = gen.probing || (gen.configured && state == AP_MPMQ_STARTING);
-    if (!gen.is_child) {
-        return OK;
+    if (gen.is_child) {
+        apr_pool_pre_cleanup_register(p, s, child_lost);
     }
-    apr_pool_pre_cleanup_register(p, s, child_lost);
-    if (gen.late) {
+    if (gen.door != gen.jail) { /* there is a /proc */
+        gen.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    }
+    if (!terminals_leave(s)) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (gen.late || !gen.is_child) {
+        fd_close(&gen.status);
+    }
+    if (gen.is_child && gen.late) {
         ap_unixd_config.chroot_dir = NULL;
         /* mod_unixd would let User's other processes, those in the jail, trace
          * this one while it is User and still outside: prctl(2) */
         gen.dumps_core = ap_coredumpdir_configured;
         ap_coredumpdir_configured = 0;
         jailer_start(s);
-    }
-    else if (gen.door != gen.jail) { /* there is a /proc */
-        gen.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     }
     return OK;
 }
@@ -2744,15 +3912,19 @@ static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
  * must not go on. The jail is opened before the first of them is forked. */
 static int chroot_drop_privileges_last(apr_pool_t *p, server_rec *s)
 {
+    int traceable;
+
     if (gen.jail == NULL) {
         return OK;
     }
     if (gen.is_child) {
         /* mod_unixd says DECLINED when it could not set the groups */
         apr_pool_cleanup_kill(p, s, child_lost);
-        if (!verify_user(s)) {
+        traceable = gen.late ? untraceable() : 0;
+        if (traceable == -1 || !verify_user(s)) {
             child_fails();
         }
+        gen.dumps_core |= traceable; /* fs.suid_dumpable says so: as it was */
         return OK;
     }
     fd_close(&gen.fd);
@@ -2959,7 +4131,7 @@ static apr_status_t chroot_dirwalk_stat(apr_finfo_t *finfo, request_rec *r,
 
 /* The directory walk's look for a .htaccess file in dir, which ends with "/".
  * What children cannot read they must not do without: httpd's answer to EACCES
- * is 403. */
+ * is 403. httpd looks for the file, too, where nothing says AllowOverride. */
 static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
                                          const char *name,
                                          ap_configfile_t **file,
@@ -2972,12 +4144,12 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
         return ap_pcfg_openfile(file, r->pool,
                                 ap_make_full_path(r->pool, inner, name));
     }
-    return strncmp(gen.jail, dir, strlen(dir)) == 0
-                   && apr_hash_get(gen.htaccess, *full_name,
-                                   APR_HASH_KEY_STRING)
-                          == NULL
-               ? APR_ENOENT
-               : APR_EACCES;
+    if (strncmp(gen.jail, dir, strlen(dir)) != 0) {
+        return gen.overrides ? APR_EACCES : APR_ENOENT;
+    }
+    return apr_hash_get(gen.htaccess, *full_name, APR_HASH_KEY_STRING) != NULL
+               ? APR_EACCES
+               : APR_ENOENT;
 }
 
 /* When everything has been decided: from here on names are inner ones. A
@@ -3109,7 +4281,9 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
             need_add(gen.node, TZDIR, X_OK, FINDING_WARNING);
         }
     }
-    look_cgid(ptemp);
+    if (!gen.mount) {
+        look_cgid(ptemp);
+    }
     register_request_hooks();
     return OK;
 }
@@ -3128,7 +4302,7 @@ static int chroot_status(request_rec *r, int flags)
                        : "<hr />\n<p>ChrootDir: %s (%s chroot, "
                          "ChrootFixRoot %s)</p>\n",
                    ap_escape_html(r->pool, gen.jail),
-                   gen.late ? "late" : "early", gen.fix_root ? "On" : "Off");
+                   gen.late ? "late" : "early", fix_root_name(r->pool));
     }
     return OK;
 }
@@ -3220,7 +4394,7 @@ static void report(apr_pool_t *p, apr_file_t *out)
     qsort(gen.paths->elts, gen.paths->nelts, sizeof(chroot_path), paths_sorter);
     apr_file_printf(out, "ChrootDir: %s (%s at %s:%d)\n", gen.jail, gen.written,
                     gen.node->filename, gen.node->line_num);
-    apr_file_printf(out, "ChrootFixRoot: %s\n", gen.fix_root ? "On" : "Off");
+    apr_file_printf(out, "ChrootFixRoot: %s\n", fix_root_name(p));
     apr_file_printf(out, "Chroot: %s\n",
                     !gen.entered ? geteuid() == 0 ? "not possible, see above"
                                                   : "only root can try"
@@ -3229,6 +4403,9 @@ static void report(apr_pool_t *p, apr_file_t *out)
     apr_file_printf(out, "Preloaded: %s\n",
                     apr_array_pstrcat(p, preload(p), ' '));
     apr_file_printf(out, "Time zone: %s\n", zone != NULL ? zone : "UTC");
+    if (gen.mount) {
+        view_report(out);
+    }
     apr_file_puts("\n", out);
     report_paths(p, out);
     apr_file_puts("\n", out);
@@ -3251,6 +4428,7 @@ static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
                                apr_pool_t *ptemp, server_rec *s)
 {
     chroot_probe answer;
+    const char *error;
 
     if (gen.jail == NULL) {
         return OK;
@@ -3262,12 +4440,22 @@ static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
         return OK;
     }
     gen.zone = zone_for_children(pconf);
+    if (gen.mount) {
+        error = view_plan(pconf, ptemp);
+        if (error != NULL) {
+            ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s, "%s", error);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
     if (geteuid() != 0) {
         paths_find(ptemp); /* what is known without looking */
         return OK;
     }
-    if (!may_confine(s) || jail_open(pconf, s) != 0) {
+    if (!may_confine(s)) {
         return OK;
+    }
+    if (jail_open(pconf, s) != 0) {
+        return gen.mount ? HTTP_INTERNAL_SERVER_ERROR : OK;
     }
     answer = probe_entry(ptemp, s);
     gen.entered = answer == PROBE_OK;
@@ -3293,8 +4481,7 @@ static void chroot_test_config(apr_pool_t *p, server_rec *s)
         return;
     }
     if (out != NULL && ap_exists_config_define("DUMP_RUN_CFG")) {
-        apr_file_printf(out, "ChrootFixRoot: %s\n",
-                        gen.fix_root ? "On" : "Off");
+        apr_file_printf(out, "ChrootFixRoot: %s\n", fix_root_name(p));
     }
     if (out != NULL && gen.dump) {
         report(p, out);
@@ -3338,9 +4525,54 @@ static const char *chroot_cmd_chrootfixroot(cmd_parms *cmd, void *unused,
     if (err != NULL) {
         return err;
     }
+    if (strcasecmp(arg, "Mount") == 0) {
+        return !CHROOT_VIEW
+                   ? apr_psprintf(cmd->pool,
+                                  "%s \"%s\" takes Linux 5.12 or newer, and "
+                                  "a mod_chroot built there; On works "
+                                  "everywhere",
+                                  cmd->cmd->name, arg)
+               : gen.jail != NULL && gen.jail[1] == '\0'
+                   ? apr_psprintf(cmd->pool,
+                                  "%s \"%s\" with ChrootDir \"/\" would "
+                                  "show children everything",
+                                  cmd->cmd->name, arg)
+                   : NULL;
+    }
     if (flag_value(arg) == -1) {
-        return apr_psprintf(cmd->pool, "%s \"%s\" must be On or Off",
+        return apr_psprintf(cmd->pool, "%s \"%s\" must be On, Off or Mount",
                             cmd->cmd->name, arg);
+    }
+    return NULL;
+}
+
+/* ChrootBind [ro|rw] path...: the plan reads it again, when User is known. */
+static const char *chroot_cmd_chrootbind(cmd_parms *cmd, void *unused, int argc,
+                                         char *const argv[])
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY), *path;
+    int writable = argc > 0 && strcasecmp(argv[0], "rw") == 0;
+    int i = writable || (argc > 0 && strcasecmp(argv[0], "ro") == 0);
+    char real[PATH_MAX];
+
+    if (err != NULL) {
+        return err;
+    }
+    if (i == argc || !gen.mount) {
+        return apr_psprintf(cmd->pool, "%s %s", cmd->cmd->name,
+                            i == argc ? "takes paths, after ro or rw"
+                                      : "is for ChrootFixRoot Mount; set that");
+    }
+    for (; gen.jail != NULL && i < argc; i++) {
+        path = ap_server_root_relative(cmd->pool, argv[i]);
+        err = path == NULL ? "not a valid path"
+              : realpath(path, real) != NULL
+                  ? view_refusal(real, RANK_EXPLICIT, writable)
+                  : NULL;
+        if (err != NULL) {
+            return apr_psprintf(cmd->pool, "%s \"%s\": %s", cmd->cmd->name,
+                                argv[i], err);
+        }
     }
     return NULL;
 }
@@ -3376,7 +4608,11 @@ static const command_rec chroot_cmds[] = {
                   "the directory to lock children into, a path, "
                   "DOCUMENT_ROOT, SERVER_ROOT or none"),
     AP_INIT_TAKE1("ChrootFixRoot", chroot_cmd_chrootfixroot, NULL, RSRC_CONF,
-                  "On if the configuration's paths are those outside the jail"),
+                  "On if the configuration's paths are those outside the jail, "
+                  "Mount if children see ChrootDir by that path, too"),
+    AP_INIT_TAKE_ARGV("ChrootBind", chroot_cmd_chrootbind, NULL, RSRC_CONF,
+                      "with ChrootFixRoot Mount, what children see besides "
+                      "ChrootDir: ro, which is the default, or rw, and paths"),
     { 0 }
 };
 

@@ -12,6 +12,7 @@ from harness import PLAIN, Request
 
 JAILED = "ChrootDir ${JAIL}\nChrootFixRoot On\n"
 IGNORED_HEADERS = {"date", "expires", "age"}
+NOTHING = (401, 403, 404)
 ABOUT_A_REQUEST = r":(alert|crit|error|warn)\] .*\[client "
 
 
@@ -27,7 +28,7 @@ class Comparison:
 
 
 def compare(server, requests, jail_config=JAILED, strip_jail=False, ignore=(),
-            refusal_ok=False, same_log=True):
+            refusal_ok=False, same_log=True, outside=()):
     """Ask `server` (made with mod_chroot and the configuration that both runs
     share) without the module, then jailed, and assert equal answers.
 
@@ -36,8 +37,12 @@ def compare(server, requests, jail_config=JAILED, strip_jail=False, ignore=(),
     refusal_ok: the jailed server may refuse to start instead.
     same_log:   requests also have to be refused for the same reasons: the
                 numbers of httpd's messages about them are compared.
+    outside:    more requests, for what lies outside the jail: it answers
+                none of them with a page.
     """
+    outside = [Request(r) if isinstance(r, str) else r for r in outside]
     requests = [Request(r) if isinstance(r, str) else r for r in requests]
+    requests += outside
     so, config = server.so, server.config
     server.allow_log(ABOUT_A_REQUEST)
     server.allow_log(r"chroot:warn\].* which is not in the jail")
@@ -62,10 +67,15 @@ def compare(server, requests, jail_config=JAILED, strip_jail=False, ignore=(),
     def seen(answer):
         return _essence(server, answer, strip_jail, ignore)
 
+    def right(request, was, now):
+        if request in outside:
+            return now.status in NOTHING
+        return seen(was) == seen(now)
+
     differences = [
         f"{request}\n  plain:  {seen(was)}\n  jailed: {seen(now)}"
         for request, was, now in zip(requests, plain, jailed)
-        if seen(was) != seen(now)]
+        if not right(request, was, now)]
     assert not differences, "\n".join(differences)
     if same_log:
         assert _reasons(log_of_jailed) == _reasons(log_of_plain)

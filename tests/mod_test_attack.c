@@ -19,6 +19,9 @@
  *     capabilities                     are kept over setuid()
  *     seteuid                          only the effective user id changes
  *     linger                           does not come to an end
+ *     terminal                         a terminal is opened
+ * In drop_privileges, after mod_unixd:
+ *     traceable                        by User, as fs.suid_dumpable=1 has it
  * In the parent:
  *     daemon-HOOK                      a daemon through drop_privileges, for
  *                                      open_logs, post_config, optional,
@@ -262,6 +265,22 @@ static int drop_first(apr_pool_t *p, server_rec *s)
     return OK;
 }
 
+static int drop_later(apr_pool_t *p, server_rec *s)
+{
+    if (wanted("terminal") && (mpm_runs || !wanted("mpm-only"))) {
+        require(open("/dev/ptmx", O_RDWR | O_NOCTTY) != -1, "open");
+    }
+    return OK;
+}
+
+static int drop_last(apr_pool_t *p, server_rec *s)
+{
+    if (wanted("traceable")) {
+        require(prctl(PR_SET_DUMPABLE, 1) == 0, "prctl");
+    }
+    return OK;
+}
+
 /* ---------------------------------------------------------------- daemons */
 
 static void fork_daemon(const char *hook, int when)
@@ -322,6 +341,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_REALLY_FIRST - 20);
     ap_hook_child_init(child_init, NULL, after, APR_HOOK_REALLY_LAST - 5);
     ap_hook_drop_privileges(drop_first, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_drop_privileges(drop_later, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_drop_privileges(drop_last, NULL, NULL, APR_HOOK_LAST);
 #define BOTH(hook)                                                            \
     ap_hook_##hook(hook##_0, NULL, NULL, APR_HOOK_REALLY_FIRST - 10);         \
     ap_hook_##hook(hook##_1, NULL, NULL, APR_HOOK_MIDDLE);                    \

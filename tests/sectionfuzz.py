@@ -1,14 +1,15 @@
 """Random configurations, jailed against unjailed.
 
 One seed makes one Case: mappings, sections around, above, below and beside the
-jail, .htaccess files, requests. run() asks a server without mod_chroot and a
-jailed one. The jailed one may refuse to start; what it must not do is to
-answer a request that was denied. Where nothing leads out of the jail every
-answer has to be the same, the list of the sections that applied (X-Sec)
+jail, expressions, rules with conditions and maps, .htaccess files with all of
+them, requests. run() asks a server without mod_chroot and a jailed one, which
+must not answer a request that was denied. Where nothing leads out of the jail
+every answer has to be the same, the list of the sections that applied (X-Sec)
 included.
 
-    python3 tests/sectionfuzz.py MOD_CHROOT.so FIRST-SEED COUNT
+    python3 tests/sectionfuzz.py MOD_CHROOT.so FIRST-SEED COUNT [--mode On]
 """
+import argparse
 import contextlib
 import http.client
 import os
@@ -23,9 +24,13 @@ from pathlib import Path
 
 from harness import Link, Server, put, self_link
 
-JAIL_DIRECTIVES = "ChrootDir ${JAIL}\nChrootFixRoot On\n"
+MODES = {"On": "ChrootDir ${JAIL}\nChrootFixRoot On\n",
+         "Mount": "ChrootDir ${JAIL}\nChrootFixRoot Mount\n"}
 MODULES = ("headers", "rewrite", "userdir", "vhost_alias", "authn_core",
-           "autoindex")
+           "autoindex", "setenvif", "authz_host", "auth_basic", "authn_file",
+           "authz_user")
+VARIABLES = ("REQUEST_FILENAME", "REQUEST_FILENAME", "SCRIPT_FILENAME",
+             "DOCUMENT_ROOT", "CONTEXT_DOCUMENT_ROOT")
 TREE = ("www/index.html", "www/f.txt", "www/a/f.txt", "www/a/b/f.txt",
         "www/priv/f.txt", "www/priv/index.html", "data/f.txt", "data/a/f.txt",
         "data/priv/b/f.txt", "usr/share/f.txt", "lib/f.txt", "priv/f.txt")
@@ -34,6 +39,8 @@ AROUND = ("out/f.txt", "out/a/f.txt", "jail2/f.txt", "jail2/www/f.txt",
 DIRS = ("", "/www", "/www/a", "/www/a/b", "/www/priv", "/data", "/data/a",
         "/data/priv", "/data/priv/b", "/usr", "/usr/share", "/lib", "/priv",
         "/none")
+SERVED = ("/www", "/www", "/www/priv", "/www/a", "/www/a/b", "/data",
+          "/data/a", "/priv")
 URLS = ("", "/", "/f.txt", "/a", "/a/", "/a/f.txt", "/a/b/f.txt", "/priv",
         "/priv/", "/priv/f.txt", "/www/f.txt", "/www/priv/f.txt",
         "/www/a/b/f.txt", "/data/f.txt", "/data/priv/b/f.txt", "/data",
@@ -64,8 +71,9 @@ class Generator:
         self.root, self.jail = str(root), str(jail)
         self.link = f"{root}/link"
         self.case = Case(seed, self.jail)
-        self.section = 0
+        self.section = self.variables = 0
         self.with_link = self.chance(0.15)
+        self.aim = self.pick(*SERVED)       # most of what decides is about it
         self.prefixes = [""]
         self.hosts = ["localhost"]
 
@@ -144,11 +152,142 @@ class Generator:
             "^" + escape(path) + "/.*[.]txt$", escape(tail) + "/f\\.txt")
 
     def quoted(self, word):
-        if os.environ.get("FUZZ_KNOWN"):
-            word = word.replace("\\", "")
         if self.chance(0.3) and not re.search(r"[\s>\\\"]", word):
             return word
         return '"' + word.replace('"', '\\"') + '"'
+
+    # -- expressions, conditions and rules
+
+    def variable(self, names=VARIABLES):
+        name = self.pick(*names)
+        if self.chance(0.5):
+            name = "".join(self.pick(c.lower(), c) for c in name)
+        return f"%{{{name}}}"
+
+    def inner(self):
+        """A directory in the jail, mostly one that has pages."""
+        if self.chance(0.5):
+            return self.jail + self.aim
+        return self.jail + self.pick(*SERVED, *DIRS[1:])
+
+    def split(self):
+        """The same in two parts."""
+        return self.inner().rsplit("/", 1)
+
+    def file(self):
+        """What a test may be about: a name on both sides, or what is asked
+        for."""
+        return self.pick(
+            self.jail + "/www/f.txt", self.jail + "/www/priv/f.txt",
+            self.jail + "/none", self.inner(), self.inner() + "/f.txt",
+            self.variable(["REQUEST_FILENAME"]))
+
+    def expression(self, depth=2):
+        path = self.inner() if self.chance(0.7) else self.base()
+        kind = self.rng.random()
+        if depth and kind < 0.2:
+            one, two = self.expression(depth - 1), self.expression(depth - 1)
+            return self.pick(f"({one}) && ({two})", f"({one}) || ({two})",
+                             f"! ({one})", f"!({one} && {two})")
+        if kind < 0.5:
+            pattern = self.regex(path).replace('"', "")
+            return f"{self.variable()} {self.pick('=~', '!~')} m#{pattern}#"
+        if kind < 0.6:
+            wild = self.wild(path).replace("'", "").replace("\\", "")
+            return f"{self.variable()} -strmatch '{wild}'"
+        if kind < 0.7:
+            return f"{self.variable()} == '{path}{self.pick('', '/f.txt')}'"
+        if kind < 0.75:
+            return (f"{self.variable()} in {{ '{path}', '{path}/f.txt', "
+                    f"'{self.inner()}/f.txt' }}")
+        if kind < 0.82:
+            above, name = self.split()
+            return (f"{self.variable()} =~ m#^(.*)/{name}(/|$)# && "
+                    f"'$1' {self.pick('==', '!=')} '{above}'")
+        if kind < 0.9:
+            return (f"{self.pick('', '! ')}{self.pick('-f', '-d', '-e', '-s')} "
+                    f"'{self.file()}'")
+        return f"%{{ENV:P}} =~ m#{self.regex(path)}#"
+
+    def condition(self, in_section):
+        path = self.inner() if self.chance(0.7) else self.base()
+        name = self.variable()
+        if not in_section:
+            name = self.pick("%{LA-U:" + name[2:], "%{DOCUMENT_ROOT}",
+                             "%{DOCUMENT_ROOT}%{REQUEST_URI}",
+                             "%{CONTEXT_DOCUMENT_ROOT}")
+        kind = self.rng.random()
+        if kind < 0.4:
+            return (f'RewriteCond "{name}" "{self.pick("", "", "!")}'
+                    f'{self.regex(path)}"{self.pick("", " [NC]", " [OR]")}')
+        if kind < 0.5:
+            return (f'RewriteCond "{name}" "{self.pick("=", "<", ">", "!=")}'
+                    f'{path}{self.pick("", "/f.txt")}"')
+        if kind < 0.6:
+            return (f'RewriteCond "{self.file()}" "{self.pick("", "!")}'
+                    f'{self.pick("-f", "-d", "-s")}"')
+        if kind < 0.7:
+            above, last = self.split()
+            return (f'RewriteCond "{name}" "^(.*)/{last}(/|$)"\n'
+                    f'RewriteCond "%1" "{self.pick("=", "^", "!=")}{above}"')
+        if kind < 0.8:
+            return f'RewriteCond "%{{ENV:P}}" "{self.regex(path)}"'
+        if kind < 0.9:
+            return (f'RewriteCond "${{m:{name}|no}}" '
+                    f'"{self.pick("=yes", "!=yes", "=no")}"')
+        text = self.expression().replace('"', "")
+        return f'RewriteCond {self.pick("expr", chr(34) + "expr" + chr(34))} ' \
+               f'"{text}"'
+
+    def rules(self, in_section=True):
+        """Rules that deny, keep a path or lead elsewhere."""
+        lines = ["RewriteEngine On"]
+        name = "%{LA-U:REQUEST_FILENAME}" if not in_section else \
+            self.variable()
+        if self.chance(0.3):
+            lines.append(f'RewriteRule ".*" "-" [E=P:{name}]')
+        for _ in range(self.pick(1, 2, 2)):
+            lines += [self.condition(in_section)
+                      for _ in range(self.pick(0, 1, 1, 2))]
+            pattern = self.pick(
+                ".*", "^", "f", "priv", self.regex(self.inner()),
+                "^/?(.*/)?priv/(.*)$")
+            lines.append(f'RewriteRule "{pattern}" ' + self.pick(
+                "- [F]", "- [F]", "- [F]", "- [E=P:%{DOCUMENT_ROOT}]",
+                f'"{self.jail}/www/f.txt"', f'"{self.jail}/data/$1"',
+                '"/www/f.txt"', '"/f.txt"', '"%{DOCUMENT_ROOT}/f.txt"',
+                '"a/f.txt"' if in_section else '"/a/f.txt"'))
+        return "\n".join(lines)
+
+    def denial(self):
+        """Something that denies by an expression."""
+        self.section += 1
+        text = self.expression().replace('"', "")
+        header = f"Header always append X-Sec {self.section}"
+        kind = self.rng.random()
+        if kind < 0.4:
+            name = self.pick("<If", "<If", "<if")
+            return (f'{name} "{text}">\n{header}\nRequire all '
+                    f'{self.pick("denied", "denied", "granted")}\n</If>')
+        if kind < 0.5:
+            return (f'<If "{text}">\n{header}\n</If>\n<ElseIf "'
+                    + self.expression().replace('"', "")
+                    + f'">\nRequire all denied\n</ElseIf>\n<Else>\n{header}'
+                    "\n</Else>")
+        if kind < 0.75:
+            word = self.pick("expr", "expr", '"expr"')
+            return (f"<RequireAll>\nRequire all granted\n<RequireNone>\n"
+                    f'Require {word} "{text}"\n</RequireNone>\n'
+                    "</RequireAll>")
+        self.variables += 1
+        how = f'SetEnvIfExpr "{text}" bad{self.variables}'
+        if self.chance(0.4):
+            how = (f'SetEnvIfExpr "{self.variable()} =~ m#^(.*)/'
+                   f'{self.pick("f", "priv", "a")}#" P=$1\n'
+                   f'SetEnvIf P "{self.regex(self.inner())}" '
+                   f"bad{self.variables}")
+        return (f"{how}\n<RequireAll>\nRequire all granted\n"
+                f"Require not env bad{self.variables}\n</RequireAll>")
 
     # -- pieces of configuration
 
@@ -175,11 +314,20 @@ class Generator:
             name = self.pick("f.txt", "*.txt", "index.html")
             lines.append(f"<Files {name}>\nRequire all "
                          f"{self.pick('denied', 'granted')}\n</Files>")
+        if self.chance(0.45):
+            lines.append(self.denial())
+        if self.chance(0.35):
+            lines.append("Options +FollowSymLinks\n" + self.rules())
+        if self.chance(0.05):
+            lines.append("AuthType Basic\nAuthName x\nAuthUserFile "
+                         f"{self.jail}/users\nRequire valid-user")
         return "\n".join(lines)
 
     def one_section(self):
         path = self.base()
         kind = self.rng.random()
+        if self.chance(0.15):
+            return self.other_section()
         if kind < 0.55:
             name, word = "Directory", self.odd(path)
         elif kind < 0.8:
@@ -192,14 +340,28 @@ class Generator:
                     "</DirectoryMatch>")
         return f"<{name} {self.quoted(word)}>\n{self.body()}\n</{name}>"
 
+    def other_section(self):
+        """One about URLs or files, of which some have names of inner paths."""
+        name, word = self.pick(
+            ("Location", "/"), ("Location", "/www"), ("Location", "/priv"),
+            ("Location", "/m"), ("LocationMatch", "^/(?<p>[a-z]+)/priv"),
+            ("Files", "f.txt"), ("Files", "jail"), ("FilesMatch", "^f"),
+            ("DirectoryMatch", "^(?<P>/.*)/(priv|a)"))
+        body = self.pick(self.denial, self.rules)()
+        if self.chance(0.3):
+            body += ('\n<If "%{env:MATCH_P} =~ m#'
+                     f'{self.regex(self.inner())}#">\nRequire all denied\n'
+                     "</If>")
+        if name == "Files" and word == "jail":
+            body = "Require all denied"
+        return f'<{name} "{word}">\n{body}\n</{name}>'
+
     def target(self):
         """Where a mapping leads."""
         kind = self.rng.random()
-        if kind < 0.75:
+        if kind < 0.8:
             return self.jail + self.pick("", "/www", "/data", "/www/a",
                                          "/usr/share", "/none")
-        if kind < 0.85 and self.with_link:
-            return self.link + self.pick("", "/www", "/data")
         if kind < 0.92:
             return self.odd(self.jail + self.pick("/www", "/data"))
         self.case.closed = False
@@ -208,8 +370,6 @@ class Generator:
 
     def document_root(self, others=()):
         target = self.jail + self.pick("/www", "/www", "/data", "", *others)
-        if self.with_link and self.chance(0.5):
-            target = self.link + self.pick("/www", "/data", "")
         if self.chance(0.05):
             self.case.closed = False
             target = self.pick(self.root, self.root + "/out", self.root)
@@ -231,12 +391,29 @@ class Generator:
                     "</Location>")
         if kind < 0.92:
             self.prefixes.append(prefix)
-            target = os.path.normpath(target)
-            return ("RewriteEngine On\n"
-                    f'RewriteRule "^{prefix}/(.*)$" "{target}/$1"')
+            return self.rewriting(prefix, os.path.normpath(target))
         self.prefixes += ["/~www", "/~priv"]
         return f'UserDir "{target}/*"' if self.chance(0.5) else (
             f'UserDir "{target}"')
+
+    def rewriting(self, prefix, target):
+        lines = ["RewriteEngine On", f'RewriteMap m "txt:{self.jail}/map"']
+        if self.chance(0.5):
+            target = self.pick("", "/www", "/data", "/priv", "/usr", target,
+                               "%{DOCUMENT_ROOT}", "%{document_root}/..",
+                               self.jail, "%{ENV:T}", "${m:dir}")
+            if target in ("", "/usr", "%{document_root}/.."):
+                self.case.closed = False
+            lines.append("RewriteRule .* - [E=T:" + self.pick(
+                f"{self.jail}/www]", "/www]"))
+        lines.append(f'RewriteRule "^{prefix}/(.*)$" "{target}/$1"' + self.pick(
+            "", " [UnsafePrefixStat]", " [UnsafePrefixStat]"))
+        if self.chance(0.4):        # a rule behind it sees where it led
+            lines.append(f'RewriteRule "{self.regex(self.inner())}" ' +
+                         self.pick("- [F]", "- [F]", f'"{self.inner()}/f.txt"'))
+        if self.chance(0.3):
+            lines.append(self.rules(False))
+        return "\n".join(lines)
 
     def virtual_host(self, number):
         host = f"v{number}"
@@ -255,7 +432,13 @@ class Generator:
         inner = "\n".join(lines)
         return f"<VirtualHost *>\n{inner}\n</VirtualHost>"
 
+    def denial_of_the_server(self):
+        text = self.expression().replace('"', "")
+        return f'<If "{text}">\nRequire all denied\n</If>'
+
     def request_path(self):
+        if self.chance(0.4):
+            return "/q" + self.pick("", "/", "/f.txt", "/f.txt", "/a/f.txt")
         path = self.pick(*self.prefixes) + self.pick(*URLS) or "/"
         if self.chance(0.15):
             at = path.find("/", self.rng.randrange(len(path)))
@@ -280,10 +463,25 @@ class Generator:
             case.files.update(self_link(self.jail))
         for name in self.rng.sample(
                 [".", "www", "www/a", "www/priv", "data", "..", "data/a"],
-                self.pick(0, 0, 1, 2)):
+                self.pick(0, 1, 1, 2)):
             kind = self.pick(".htaccess", ".htaccess", ".acl")
             case.files[f"{name}/{kind}"] = self.body(False) + "\n"
+            if name == "..":        # what it says, nobody in the jail can read
+                case.closed = False
+        case.files["map"] = "".join(
+            f"{self.jail}{name}{end} yes\n" for name in DIRS
+            for end in ("", "/f.txt")) + f"dir {self.jail}/www\n"
+        case.files["users"] = "bob:{SHA}x\n"
         case.units.append(self.document_root())
+        if self.chance(0.6):
+            case.units.append(f'<Directory "{self.jail}">\nAllowOverride All\n'
+                              "</Directory>")
+        if self.chance(0.2):
+            case.units.append(f'RewriteMap m "txt:{self.jail}/map"\n'
+                              + self.rules(False))
+        if self.chance(0.1):
+            case.units.append(self.denial_of_the_server())
+        case.units.append(f'Alias "/q" "{self.jail}{self.aim}"')
         case.units += [self.mapping() for _ in range(self.pick(0, 1, 1, 2))]
         case.units += [self.one_section()
                        for _ in range(self.pick(1, 2, 2, 3, 4))]
@@ -294,9 +492,6 @@ class Generator:
             case.units.append(self.virtual_host(number))
         case.requests = [(self.pick(*self.hosts), self.request_path())
                          for _ in range(requests)]
-        if os.environ.get("FUZZ_KNOWN"):
-            case.units.insert(1, "<Directory />\nAllowOverride None\n"
-                              "</Directory>")
         if self.chance(0.35):
             case.units.insert(1, "<Directory />\nRequire all denied\n"
                               "</Directory>")
@@ -358,8 +553,9 @@ def judge(case, plain, jailed):
 class Runner:
     """Runs cases in directories of their own below base."""
 
-    def __init__(self, base, so):
+    def __init__(self, base, so, mode="On"):
         self.base, self.so, self.count = Path(base), so, 0
+        self.jail_directives = MODES[mode]
         self.said = []
         self.refused = self.broken = self.judged = self.denied = 0
 
@@ -378,7 +574,7 @@ class Runner:
         finally:
             shutil.rmtree(root)
 
-    def run(self, case, root, jail_directives=JAIL_DIRECTIVES):
+    def run(self, case, root):
         server = Server(root, config=case.config(), files=case.files,
                         modules=MODULES)
         plain = self.answers(server, case)
@@ -386,7 +582,7 @@ class Runner:
             self.broken += 1
             return []
         server.so = self.so
-        server.config = jail_directives + case.config()
+        server.config = self.jail_directives + case.config()
         jailed = self.answers(server, case)
         if jailed is None:
             self.refused += 1
@@ -433,6 +629,7 @@ class Runner:
                 for request in case.requests:
                     yield replace(case, requests=[request])
 
+        counts = self.refused, self.broken, self.judged, self.denied
         root = self.fresh()
         case = Generator(seed, root, root / "jail").make()
         before = str(root)
@@ -446,6 +643,7 @@ class Runner:
                 if found and found[0][0] == kind:
                     case, findings, shrunk = smaller, found, True
                     break
+        self.refused, self.broken, self.judged, self.denied = counts
         return case, findings
 
     def again(self, case, path):
@@ -465,17 +663,28 @@ def describe(case, findings):
                      + [f"  {kind} {text}" for kind, text in findings[:3]])
 
 
-def main(so, first, count):
+def said(text):
+    """What httpd said when it refused, without its own start."""
+    return "\n".join(
+        line for line in text.splitlines()
+        if not re.search(r":(notice|info|warn)\]|AH00018", line))[-1000:]
+
+
+def main(so, first, count, mode):
     import ctypes
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
     base = Path(tempfile.mkdtemp(prefix="chroot-test-", dir="/var/lib"))
     base.chmod(0o755)
-    runner = Runner(base, so)
-    seen = {}
+    runner = Runner(base, so, mode)
+    seen, refused = {}, 0
     began = time.monotonic()
     try:
         for seed in range(first, first + count):
             case, findings = runner.seed(seed)
+            if runner.refused > refused:
+                refused = runner.refused
+                print(f"seed {seed}: refused\n{said(runner.said[-1])}",
+                      flush=True)
             if not findings:
                 continue
             kind = findings[0][0]
@@ -490,9 +699,16 @@ def main(so, first, count):
         shutil.rmtree(base)
         print(f"{count} seeds from {first}: {runner.judged} compared, "
               f"{runner.denied} answers denied, {runner.refused} refused, "
-              f"{runner.broken} broken, {seen}, "
+              f"{runner.broken} broken, opened {seen.get('OPENED', 0)}, "
+              f"appeared {seen.get('APPEARED', 0)}, different "
+              f"{seen.get('DIFFERS', 0) + seen.get('CHANGED', 0)}, "
               f"{time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("so")
+    parser.add_argument("first", type=int)
+    parser.add_argument("count", type=int)
+    parser.add_argument("--mode", choices=MODES, default="On")
+    main(**vars(parser.parse_args()))

@@ -73,8 +73,7 @@ def test_an_attack_in_child_init(attacked, mpm, variant, attack):
                                         "open-high", "open-thread",
                                         "chdir-outside"):
         assert not serves
-    if server.running():            # AH02324
-        server.terminate()
+    server.terminate()
     assert not server.leftovers()
 
 
@@ -164,13 +163,10 @@ def test_a_module_that_keeps_privileges_in_children_only(
     server = attacked(f"{attack} mpm-only")
     assert not launch(server), "a child serves"
     with fc.Client(server) as client:
-        # event and worker give up (AH02324), prefork does not
-        wait_for(lambda: len(fc.alerts(server)) >= 4 or not server.running(),
-                 "more failures, or the end")
+        wait_for(lambda: len(fc.alerts(server)) >= 4, "more failures")
     client.assert_no_leak()
-    if server.running():
-        assert not server.workers()
-        server.terminate()
+    assert server.running() and not server.workers()
+    server.terminate()
     assert not server.leftovers()
 
 

@@ -1,0 +1,658 @@
+"""ChrootFixRoot Mount: children see a file system of their own that holds
+ChrootDir, what URLs are mapped to and what ChrootBind names, by their names."""
+import contextlib
+import ctypes
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+import failclosed as fc
+import procfs
+from harness import (BUSYBOX, GID, PLAIN, UID, Dir, File, Link, Mode, run,
+                     run_ok, script, wait_for)
+from test_stack_apps import fcgi_program    # noqa: F401, a fixture
+
+MOUNT = 'ChrootDir "${JAIL}"\nChrootFixRoot Mount\n'
+SITE = MOUNT + 'DocumentRoot "${JAIL}/www"\n'
+PAGE = {"www/index.html": "hello"}
+
+
+@pytest.fixture
+def view(httpd):
+    """A running server with a view."""
+    def start(config="", files=None, **options):
+        return httpd(SITE + config, files={**PAGE, **(files or {})},
+                     **options).start()
+    return start
+
+
+def inside(pid, path):
+    """Where this process finds an absolute path of its own."""
+    return f"/proc/{pid}/root{path}"
+
+
+def same(pid, path):
+    return os.path.samefile(inside(pid, path), path)
+
+
+def assert_in_view(server, pids=None):
+    """Every thread: not privileged, one root that is not the host's, which has
+    the jail at its own path.  Returns the processes."""
+    pids = pids or server.serving()
+    for pid in pids:
+        wait_for(lambda: procfs.uids(pid)[0] != 0, "privileges to be dropped")
+        roots = set(wait_for(lambda: procfs.thread_roots(pid),
+                             "threads").values())
+        wait_for(lambda: same(pid, server.jail), f"{pid} to see the jail")
+        roots = set(procfs.thread_roots(pid).values())
+        assert len(roots) == 1 and roots.pop() != procfs.dir_id("/")
+        for tid in procfs.tasks(pid):
+            assert procfs.uids(pid, tid) == [UID] * 4
+            assert procfs.gids(pid, tid) == [GID] * 4
+            assert procfs.capabilities(pid, tid) == 0
+        assert any(target.startswith("mnt:")
+                   for target in procfs.fds(pid).values())
+    assert procfs.root_id(server.pid) == procfs.dir_id("/")
+    return pids
+
+
+def everything(pid):
+    """All paths that a process sees; below ChrootDir and binds, too."""
+    found, root = [], f"/proc/{pid}/root"
+    for where, directories, files in os.walk(root):
+        found += [os.path.join(where, name)[len(root):]
+                  for name in [*directories, *files]]
+    return sorted(found)
+
+
+def on_the_way(path):
+    return [str(parent) for parent in Path(path).parents][:-1]
+
+
+# ------------------------------------------------------------------ the view
+
+def test_names_do_not_change_and_nothing_else_is_there(view, mpm, variant):
+    server = view("ChrootBind ${ROOT}/bound\nChrootBind rw ${ROOT}/data\n",
+                  files={"../bound/deep/file": "x", "../data/file": "y",
+                         "../secret": "z"})
+    jail = server.jail
+    for again in (server.graceful, server.restart):
+        assert server.get("/").text == "hello"
+        for pid in assert_in_view(server):
+            assert everything(pid) == sorted([
+                *on_the_way(jail), str(jail), f"{jail}/www",
+                f"{jail}/www/index.html", *[
+                    f"{server.root}/{name}" for name in (
+                        "bound", "bound/deep", "bound/deep/file", "data",
+                        "data/file")]])
+            for path in (jail, server.root / "data/file"):
+                assert same(pid, path)
+        again()
+    assert "sealed" in server.log()
+    assert re.search(r"notice\].*ChrootFixRoot Mount, sealed\)", server.log())
+
+
+def test_directories_on_the_way_are_as_outside(view):
+    server = view("ChrootBind ${ROOT}/mine/bound\n",
+                  files={"../mine/bound/x": ""})
+    mine = server.root / "mine"
+    os.chown(mine, UID, GID)
+    mine.chmod(0o2711)
+    server.graceful()
+    for pid in assert_in_view(server):
+        st = os.stat(inside(pid, mine))
+        assert (st.st_uid, st.st_gid, st.st_mode & 0o7777) == (
+            UID, GID, 0o2711)
+
+
+def can_write(pid, path):
+    return os.access(inside(pid, path), os.W_OK)
+
+
+def test_what_may_be_written_to(view, variant):
+    server = view(
+        "ChrootBind ${ROOT}/ro ${JAIL}/code\nChrootBind rw ${ROOT}/rw "
+        "${JAIL}/code/cache\nAlias /mapped ${ROOT}/mapped\n"
+        "ChrootBind ${ROOT}/file\n",
+        files={name: "" for name in (
+            "../ro/x", "../rw/x", "../mapped/x", "code/x", "code/cache/x",
+            "../file")})
+    root, jail = server.root, server.jail
+    for pid in assert_in_view(server):
+        assert [path for path in (
+            "/", root, root / "ro", root / "file", root / "rw",
+            root / "mapped", jail, jail / "www", jail / "code",
+            jail / "code/x", jail / "code/cache/x") if can_write(pid, path)
+        ] == [root / "rw", jail, jail / "www", jail / "code/cache/x"]
+
+
+def test_the_jail_itself_may_be_read_only(view):
+    server = view("ChrootBind ${JAIL}\n")
+    for pid in assert_in_view(server):
+        assert not can_write(pid, server.jail / "www")
+
+
+def test_symbolic_links_on_the_way_are_as_outside(httpd, variant):
+    server = httpd('ChrootDir "${ROOT}/link"\nChrootFixRoot Mount\n'
+                   'DocumentRoot "${ROOT}/link/www"\n'
+                   "Alias /a ${ROOT}/to/docs\nChrootBind ${ROOT}/etc/conf\n",
+                   files={**PAGE, "../link": Link("./to/../jail"),
+                          "../to/x": "", "../to/docs": Link("../real/docs"),
+                          "../real/docs/a.txt": "a", "../etc/x": "",
+                          "../etc/conf": Link("../run/x/conf"),
+                          "../run/x/conf": "nameserver"}).start()
+    root = server.root
+    assert server.get("/").text == "hello"
+    assert server.get("/a/a.txt").text == "a"
+    for pid in assert_in_view(server):
+        for name in ("link", "to/docs", "etc/conf"):
+            link = inside(pid, root / name)
+            assert os.readlink(link) == os.readlink(root / name)
+        assert same(pid, root / "run/x/conf")
+        assert same(pid, root / "real/docs/a.txt")
+        assert not os.path.exists(inside(pid, root / "to/x"))
+
+
+def test_a_link_that_user_may_replace_is_not_followed(httpd):
+    server = httpd(SITE + "ChrootBind ${ROOT}/users/data\n", files={
+        **PAGE, "../users/data": Link("../secret"), "../secret/x": ""})
+    os.chown(server.root / "users", UID, GID)
+    server.expect_log("warn.*ChrootBind at .*User may replace a symbolic link")
+    server.start()
+    for pid in assert_in_view(server):
+        assert not os.path.exists(inside(pid, server.root / "secret"))
+
+
+# ------------------------------------------------------- what URLs are mapped to
+
+def test_a_mapped_directory_outside_is_served_and_its_htaccess_denies(
+        view, mpm, variant):
+    server = view(
+        "Alias /out ${ROOT}/outside\nAliasMatch ^/m/(.*) ${ROOT}/match/$1\n"
+        "Alias /one.txt ${ROOT}/single.txt\n"
+        "<VirtualHost *>\nServerName other\nDocumentRoot ${ROOT}/second\n"
+        "<Directory ${ROOT}>\nAllowOverride All\n</Directory>\n"
+        "</VirtualHost>\n<Directory ${ROOT}>\nAllowOverride All\n"
+        "</Directory>\n",
+        files={"../outside/a.txt": "a", "../outside/no/a.txt": "a",
+               "../outside/no/.htaccess": "Require all denied",
+               "../match/a.txt": "m", "../single.txt": "one",
+               "../second/a.txt": "second"})
+    server.expect_log("AH01630")
+    for path, host, status, text in [
+            ("/out/a.txt", "other", 200, "a"), ("/m/a.txt", "other", 200, "m"),
+            ("/one.txt", "other", 200, "one"),
+            ("/a.txt", "other", 200, "second"),
+            ("/out/no/a.txt", "other", 403, "Forbidden")]:
+        answer = server.get(path, host=host)
+        assert (answer.status, text in answer.text) == (status, True), path
+    for pid in assert_in_view(server):
+        for name in ("outside", "match", "second"):
+            assert not can_write(pid, server.root / name)
+
+
+@pytest.mark.parametrize("name", [".htaccess", "access"])
+def test_an_htaccess_above_counts(httpd, variant, name):
+    server = httpd(SITE + f"AccessFileName {name}\nAlias /out ${{ROOT}}/up/out"
+                   "\n<Directory ${ROOT}>\nAllowOverride All\n</Directory>\n",
+                   files={**PAGE, "../up/out/a.txt": "a",
+                          f"../up/{name}": "Require all denied\n"}).start()
+    assert server.get("/").text == "hello"
+    server.expect_log("AH01630")
+    assert server.get("/out/a.txt").status == 403
+
+
+MAPPINGS = {
+    "VirtualDocumentRoot ${ROOT}/hosts/%0/htdocs": "vhost_alias",
+    "UserDir ${ROOT}/hosts/*/htdocs": "userdir",
+    "AliasMatch ^/x/(.*) ${ROOT}/hosts/a$1": "status",
+    "<Location /x>\nAlias ${ROOT}/hosts/%{env:X}\n</Location>": "status",
+}
+
+
+@pytest.mark.parametrize("line", MAPPINGS)
+def test_a_mapping_counts_up_to_what_depends_on_the_request(httpd, line):
+    server = httpd(SITE + line, modules=[MAPPINGS[line]], files={
+        **PAGE, "../hosts/localhost/htdocs/index.html": "host"}).start()
+    for pid in assert_in_view(server):
+        assert same(pid, server.root / "hosts")
+
+
+@pytest.mark.parametrize("line, module", [
+    ("VirtualDocumentRoot /%0", "vhost_alias"),
+    ("VirtualDocumentRoot /srv/%0", "vhost_alias"),
+    ("UserDir public_html", "userdir"), ("AliasMatch ^/x/(.*) $1", "status")])
+def test_a_mapping_that_depends_on_the_request_too_early_is_warned_of(
+        httpd, line, module):
+    server = httpd(SITE + line, modules=[module], files=PAGE)
+    server.expect_log(r"warn\].*at .*:\d+ leaves .*too early; write ChrootBind")
+    server.allow_log(r"UserDir at .* needs /etc/passwd")
+    server.start()
+    assert "srv" not in os.listdir(inside(assert_in_view(server)[0], "/"))
+    assert re.search("leaves .*; write ChrootBind", server.httpd("-t")[1])
+
+
+def test_more_mapped_paths_than_a_view_holds_are_an_error(httpd):
+    files = {f"../out/{i}/x": "" for i in range(1030)}
+    aliases = "".join(f"Alias /{i} ${{ROOT}}/out/{i}\n" for i in range(1030))
+    server = httpd(SITE + aliases, files={**PAGE, **files})
+    error = (r"Alias at \S+:\d+ maps URLs to one more path outside .* than the 1024"
+             " that can be mounted; write ChrootBind")
+    assert re.search(error, server.refused_start())
+    status, said = server.configtest()
+    assert status != 0 and re.search(error, said)
+    server.config = SITE + "ChrootBind ${ROOT}/out\n" + aliases[:20000]
+    server.start()
+    assert_in_view(server)
+
+
+# ------------------------------------------------------------------- daemons
+
+def test_cgi_programs_run_with_debians_defaults(httpd, mpm, variant):
+    server = httpd(SITE + 'ScriptSock "${ROOT}/socks/cgisock"\n'
+                   'ScriptAlias /cgi-bin/ "${JAIL}/cgi-bin/"\n'
+                   "ChrootBind /bin/busybox\n", modules=["cgid"], files={
+                       **PAGE, "../socks/x": "", "cgi-bin/who": File(
+                           "#!/bin/busybox sh\necho Content-Type: text/plain\n"
+                           "echo\nid -u\necho $SCRIPT_FILENAME "
+                           "$DOCUMENT_ROOT\n", mode=0o755)})
+    shutil_chown(server.root / "socks")
+    server.start()
+    server.allow_log("cgid daemon process died")
+    for again in (server.graceful, None):
+        assert server.get("/cgi-bin/who").text == (
+            f"{UID}\n{server.jail}/cgi-bin/who {server.jail}/www\n")
+        daemon, = server.daemons()
+        assert_in_view(server, [daemon])
+        os.kill(daemon, signal.SIGKILL)
+        wait_for(lambda: server.daemons() not in ([], [daemon]), "a respawn")
+        assert_in_view(server, server.daemons())
+        wait_for(lambda: server.get("/cgi-bin/who").status == 200, "CGI")
+        if again:
+            again()
+
+
+def shutil_chown(path):
+    os.chown(path, UID, GID)
+
+
+def test_fcgid_runs_with_its_directory_of_sockets(
+        httpd, fcgi_program, mpm, variant):     # noqa: F811
+    server = httpd(SITE + 'Suexec Off\nFcgidIPCDir "${ROOT}/sock"\n'
+                   'FcgidProcessTableFile "${ROOT}/run/fcgid_shm"\n'
+                   'ScriptAlias /app "${JAIL}/app"\n<Location /app>\n'
+                   "SetHandler fcgid-script\n</Location>\n",
+                   modules=["fcgid"],
+                   files={**PAGE, "../sock/x": "", "app": fcgi_program})
+    shutil_chown(server.root / "sock")
+    server.allow_log("fcgid.*(died|exit)")
+    server.start()
+    for again in (server.graceful, None):
+        answer = server.get("/app")
+        assert answer.status == 200
+        assert f"SCRIPT_FILENAME={server.jail}/app\n" in answer.text
+        assert_in_view(server, [pid for pid in server.daemons()])
+        if again:
+            again()
+
+
+def test_sockets_that_are_not_in_a_directory_of_their_own(httpd):
+    server = httpd(SITE + 'ScriptSock "/run/chroot-test-cgisock"\n',
+                   modules=["cgid"], files=PAGE)
+    server.expect_log("warn.*ScriptSock at .* leaves \"/run\" out .*own directory")
+    server.start()
+    assert "run" not in os.listdir(inside(assert_in_view(server)[0], "/"))
+
+
+# ---------------------------------------------------------------- directives
+
+@pytest.mark.parametrize("config, said", [
+    (MOUNT + "ChrootBind /", "ChrootBind \"/\": it is the whole file system"),
+    (MOUNT + "ChrootBind /proc", "ChrootBind \"/proc\": /proc and /sys show"),
+    (MOUNT + "ChrootBind /proc/self", "/proc and /sys show"),
+    (MOUNT + "ChrootBind /sys", "/proc and /sys show"),
+    (MOUNT + "ChrootBind rw ${ROOT}", "it contains ChrootDir"),
+    (MOUNT + "ChrootBind", "ChrootBind takes paths"),
+    (MOUNT + "ChrootBind rw", "ChrootBind takes paths"),
+    ("ChrootDir ${JAIL}\nChrootBind /etc", "is for ChrootFixRoot Mount"),
+    ("ChrootDir ${JAIL}\nChrootFixRoot On\nChrootBind /etc",
+     "is for ChrootFixRoot Mount"),
+    ("ChrootDir /\nChrootFixRoot Mount", "would show children everything"),
+    (MOUNT + "<VirtualHost *>\nChrootBind /etc\n</VirtualHost>",
+     "ChrootBind (cannot occur|not allowed)"),
+    (MOUNT + "<Directory />\nChrootBind /etc\n</Directory>",
+     "ChrootBind not allowed in"),
+    ("ChrootDir ${JAIL}\nChrootFixRoot Mounted", "must be On, Off or Mount"),
+])
+def test_what_is_an_error(httpd, config, said):
+    status, text = httpd(config).configtest()
+    assert status != 0 and re.search(said, text), text
+
+
+def test_a_bind_that_is_not_there_is_warned_of_and_left_out(httpd, variant):
+    line = (r"warn\].*ChrootBind at \S+:\d+ leaves \"{}\" out of what children see: "
+            "No such file")
+    server = httpd(SITE + "ChrootBind later ${ROOT}/here\n",
+                   files={**PAGE, "../here": ""})
+    line = line.format(re.escape(f"{server.root}/later"))
+    server.expect_log(line)
+    status, said = server.configtest()
+    assert status == 0 and re.search(line, said)
+    server.start()
+    later = server.root / "later"
+    later.mkdir()
+    assert not os.path.exists(inside(assert_in_view(server)[0], later))
+    server.graceful()
+    assert same(assert_in_view(server)[0], later)
+    later.rmdir()
+    server.graceful()
+    assert len(re.findall(line, server.log())) == 2
+
+
+def test_without_a_jail_nothing_is_mounted(httpd):
+    server = httpd("ChrootDir none\nChrootFixRoot Mount\nChrootBind /etc"
+                   ).start()
+    server.assert_jailed("/")
+
+
+def test_mod_status_and_the_report_say_what_is_in_force(view):
+    server = view("<Location /status>\nSetHandler server-status\n</Location>\n"
+                  "ChrootBind /etc/hostname\n", modules=["status"])
+    said = f"ChrootDir: {server.jail} (late chroot, ChrootFixRoot Mount, sealed)"
+    assert said in server.get("/status?auto").text
+    assert said in server.get("/status").text
+    text = server.httpd("-t", "-DDUMP_CHROOT")[1]
+    assert "ChrootFixRoot: Mount, sealed\n" in text
+    assert f"View: rw {server.jail}\n" in text
+    assert "View: ro /etc/hostname (this file" in text
+
+
+# -------------------------------------------------------------------- escapes
+
+CAPABILITIES = {"SYS_MODULE": 16, "SYS_PTRACE": 19, "SYS_ADMIN": 21}
+
+
+def as_root_in(pid, command, **options):
+    """Run a command in the view of a process, as root with all capabilities
+    but three: what somebody could be who has become root there."""
+    root = os.open(f"/proc/{pid}/root", os.O_PATH)
+    prctl = ctypes.CDLL(None).prctl
+
+    def enter():
+        os.fchdir(root)
+        os.chroot(".")
+        for number in CAPABILITIES.values():
+            prctl(24, number, 0, 0, 0)      # PR_CAPBSET_DROP
+
+    try:
+        return run([*command], preexec_fn=enter, **options)[1]
+    finally:
+        os.close(root)
+
+
+def test_root_without_three_capabilities_stays_in_the_view(
+        view, builds, variant):
+    server = view("ChrootBind rw /tmp\n", files={"escape": File(
+        copy_of=builds.program("escape"), mode=0o755)})
+    (server.root / "secret").write_text("secret")
+    pid = assert_in_view(server)[0]
+    text = as_root_in(pid, [server.jail / "escape"], env={
+        "QUERY_STRING": f"secret={server.root}/secret&pid={server.pid}"
+                        f"&parent={server.pid}".replace("=/", "=", 1)})
+    found = dict(re.findall(r"^(.+): (\S+)$", text, re.M))
+    held = {"dot-dot": "ENOENT", "second-chroot": "ENOENT", "mount": "EPERM",
+            "fsopen": "EPERM", "open_tree": "EPERM", "pivot_root": "EPERM",
+            "unshare-mounts": "EPERM", "setns": "EPERM", "proc-1": "ENOENT",
+            "proc-parent": "ENOENT", "open_by_handle_at": "ESTALE"}
+    assert {way: found[way] for way in held} == held
+
+
+def test_with_a_plain_chroot_root_gets_out(httpd, builds):
+    """So that what fails in a view fails for the view's sake."""
+    server = httpd('ChrootDir "${JAIL}"\nChrootFixRoot On\n', files={
+        "tmp/x": "", "escape": File(copy_of=builds.program("escape"),
+                                    mode=0o755)}).start()
+    (server.root / "secret").write_text("secret")
+    text = as_root_in(server.serving()[0], ["/escape"], env={
+        "QUERY_STRING": f"only=second-chroot&secret={server.root}/secret"
+        .replace("=/", "=")})
+    assert "second-chroot: ok" in text
+
+
+def test_devices_and_set_user_id_programs_do_not_work_in_the_jail(view):
+    server = view("ChrootBind /dev/null /bin/busybox\n")
+    os.mknod(server.jail / "device", 0o20666, os.makedev(1, 3))
+    pid = assert_in_view(server)[0]
+    said = as_root_in(pid, ["/bin/busybox", "sh", "-c",
+                            f"$0 cat {server.jail}/device; $0 cat /dev/null && echo ok",
+                            "/bin/busybox"])
+    assert "device': Permission denied" in said and said.endswith("ok\n")
+    flags = os.statvfs(inside(pid, server.jail)).f_flag
+    assert flags & os.ST_NOSUID and flags & 4       # ST_NODEV
+
+
+def test_the_builder_of_another_root_says_that_it_is_not_sealed(
+        httpd, directory):
+    """A server in a chroot whose root is a mount point: it works."""
+    server = httpd(SITE, files=PAGE, wrapper=[
+        "unshare", "-m", "--propagation", "private", "sh", "-c",
+        'mkdir -p "$0" && mount --rbind / "$0" && exec chroot "$0" "$@"',
+        str(directory() / "root")])
+    server.start()
+    assert re.search(r"Mount, not sealed: the server was started in a "
+                     "chroot", server.log())
+    assert server.get("/").text == "hello"
+
+
+def test_a_server_in_a_chroot_that_is_no_mount_point_is_refused_with_the_cure(
+        httpd):
+    server = httpd(SITE, files=PAGE)
+    server.write_config()
+    root = server.root / "other"
+    root.mkdir()
+    names = ["bin", "etc", "lib", "lib64", "usr", "var", "proc", "dev", "run",
+             "tmp", "sbin", "sys"]
+    mounts = " && ".join(f"mkdir -p {root}/{name} && mount --rbind /{name} "
+                         f"{root}/{name}" for name in names
+                         if os.path.isdir(f"/{name}"))
+    server.wrapper = ["unshare", "-m", "--propagation", "private", "sh", "-c",
+                      f'{mounts} && exec chroot {root} "$@"', "sh"]
+    said = server.refused_start()
+    assert re.search(r"Invalid argument.*Mount: mount_setattr /: .*no mount "
+                     "point", said), said
+
+
+# --------------------------------------------------------------- generations
+
+def mount_namespaces():
+    """The host's, all processes' descriptors of one included."""
+    found = set()
+    for pid in procfs.pids():
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(f"/proc/{pid}/ns/mnt"))
+            found |= {target for target in procfs.fds(pid).values()
+                      if target.startswith("mnt:")}
+    return found
+
+
+def test_a_download_goes_on_over_three_graceful_restarts(
+        view, mpm, variant):
+    server = view("GracefulShutdownTimeout 0\nEnableSendfile Off\n")
+    size = 40 << 20
+    (server.jail / "www/big.bin").write_bytes(os.urandom(1024) * (size >> 10))
+    with socket.create_connection(("127.0.0.1", server.port)) as conn:
+        conn.sendall(b"GET /big.bin HTTP/1.0\r\n\r\n")
+        data = conn.recv(1000)
+        for _ in range(3):
+            seen = server.generations()
+            server.control("graceful")
+            wait_for(lambda: server.generations() > seen, "a restart")
+            wait_for(server.answers, "answers")
+        while chunk := conn.recv(1 << 20):
+            data += chunk
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert b" 200 " in head and body == \
+        (server.jail / "www/big.bin").read_bytes()
+    wait_for(lambda: len(view_namespaces(server)) == 1, "old views to go")
+
+
+def view_namespaces(server):
+    own = os.readlink("/proc/self/ns/mnt").replace("mnt:", "")
+    return {target for pid in [server.pid, *procfs.descendants(server.pid)]
+            for target in procfs.fds(pid).values()
+            if target.startswith("mnt:") and own not in target}
+
+
+def test_nothing_is_left_after_many_restarts(view, mpm):
+    mounts, namespaces = host_mounts(), mount_namespaces()
+    server = view()
+    fds = procfs.fd_kinds(server.pid)
+    for _ in range(int(os.environ.get("CHROOT_TEST_RESTARTS", 10))):
+        server.graceful()
+    assert len(mount_namespaces()) == len(namespaces | view_namespaces(server))
+    assert len(view_namespaces(server)) == 1
+    assert sorted(procfs.fd_kinds(server.pid).values()) == sorted(fds.values())
+    assert host_mounts() == mounts
+    server.stop()
+    assert mount_namespaces() <= namespaces
+
+
+def host_mounts():
+    return Path("/proc/self/mountinfo").read_text()
+
+
+def test_no_view_is_kept_without_mount(view):
+    server = view()
+    assert view_namespaces(server)
+    server.write_config(SITE.replace("Mount", "On"))
+    server.graceful()
+    server.assert_jailed()
+    assert not view_namespaces(server)
+
+
+def test_a_file_system_mounted_below_the_jail_is_in_the_view(httpd):
+    server = httpd(SITE, files={**PAGE, "www/sub/x": ""})
+    server.binds = [("/usr/share/zoneinfo", server.jail / "www/sub")]
+    server.start()
+    assert server.get("/sub/UTC").status == 200
+
+
+# --------------------------------------------------------------------- faults
+
+# Each call of the builder, and how often it is made; the last one decides
+# whether the view is called sealed only
+CALLS = ["openat", "mount_setattr", "openat2", "open_tree", "fsopen",
+         "fsconfig", "fsmount", "move_mount", "mkdirat", "fchownat",
+         "fchmodat", "symlinkat", "fchdir", "pivot_root", "umount2", "chdir"]
+FAULTY = SITE + "ChrootBind ${ROOT}/link ${JAIL}/www\n"
+FILES = {**PAGE, "../link": Link("bound"), "../bound/x": ""}
+
+
+def state(pid):
+    return (procfs.root_id(pid), os.readlink(f"/proc/{pid}/ns/mnt"),
+            os.readlink(f"/proc/{pid}/cwd"), procfs.fd_kinds(pid))
+
+
+def faults(call, error="EIO"):
+    """In every process that the parent starts, the builder above all."""
+    return ["-f", "-e", f"trace={call}", "-e",
+            f"inject={call}:error={error}:when=1"]
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS
+                                  if call not in ("openat", "chdir")])
+def test_a_step_of_the_builder_that_fails_refuses_the_first_start(
+        httpd, call):
+    server = httpd(FAULTY, files=FILES, wrapper=[
+        "strace", "-qq", "-o", "/dev/null", *faults(call)])
+    said = server.refused_start()
+    assert re.search(r"\(5\)Input/output error: ChrootFixRoot Mount: "
+                     rf"{call} \S+: .*ChrootFixRoot On", said), said
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS
+                                  if call not in ("openat", "chdir")])
+def test_a_step_of_the_builder_that_fails_at_a_restart_keeps_the_last_view(
+        httpd, call):
+    server = httpd(FAULTY, files=FILES).start()
+    before = state(server.pid)
+    root = procfs.root_id(assert_in_view(server)[0])
+    server.expect_log("alert.*children see what those before this restart saw")
+    server.expect_log(r"alert.*\(5\).*ChrootFixRoot Mount")
+    with fc.traced(server.pid, *faults(call)):
+        server.graceful()
+    assert procfs.root_id(assert_in_view(server)[0]) == root
+    assert server.get("/").text == "hello"
+    assert state(server.pid) == before
+    server.graceful()
+    assert procfs.root_id(assert_in_view(server)[0]) != root
+    assert server.get("/").text == "hello"
+
+
+@pytest.mark.parametrize("error, cure", [
+    ("EPERM", "CAP_SYS_ADMIN.*RestrictNamespaces=.*@mount.*ChrootFixRoot On"),
+    ("ENOSYS", "Linux 5.12.*ChrootFixRoot On"),
+])
+def test_the_cure_of_what_the_kernel_forbids(httpd, error, cure):
+    server = httpd(SITE, files=PAGE, wrapper=[
+        "strace", "-qq", "-o", "/dev/null", *faults("open_tree", error)])
+    assert re.search(f"Mount: open_tree .*{cure}", server.refused_start())
+
+
+def test_a_server_without_cap_sys_admin_is_refused_with_the_cure(
+        httpd, variant):
+    server = httpd(SITE, files=PAGE, wrapper=[
+        "setpriv", "--bounding-set=-sys_admin"])
+    assert re.search(r"Operation not permitted.*CAP_SYS_ADMIN.*ChrootFixRoot "
+                     "On", server.refused_start())
+
+
+# A child that has stayed outside writes the maps
+IN_USER_NAMESPACE = """
+import ctypes, os, sys
+ready, done = os.pipe(), os.pipe()
+if os.fork() == 0:
+    os.read(ready[0], 1)
+    for name in ("uid_map", "gid_map"):
+        with open(f"/proc/{os.getppid()}/{name}", "w") as ids:
+            ids.write("0 0 65536")
+    os.write(done[1], b"x")
+    os._exit(0)
+ctypes.CDLL(None).unshare(0x10020000)   # CLONE_NEWUSER | CLONE_NEWNS
+os.write(ready[1], b"x")
+os.read(done[0], 1)
+os.wait()
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_the_root_of_a_user_namespace_has_a_view(httpd):
+    server = httpd(SITE, files=PAGE, wrapper=[
+        "/usr/bin/python3", "-c", IN_USER_NAMESPACE])
+    server.start()
+    assert server.get("/").text == "hello"
+    assert "Mount, sealed" in server.log()
+
+
+def test_a_builder_whose_time_is_over_is_given_up(httpd):
+    server = httpd(SITE, files=PAGE).start()
+    server.expect_log(r"alert.*timed out: ChrootFixRoot Mount: pivot_root")
+    server.expect_log("alert.*children see what those before")
+    with fc.traced(server.pid, "-f", "-e", "trace=pivot_root", "-e",
+                   "inject=pivot_root:signal=SIGALRM"):
+        server.graceful()
+    assert server.get("/").text == "hello"
+
+
+def test_sealed_is_said_only_when_it_was_tried(httpd):
+    server = httpd(SITE, files=PAGE, variant="late", wrapper=[
+        "strace", "-qq", "-o", "/dev/null", "-f", "-e", "trace=fchdir", "-e",
+        "inject=fchdir:error=EPERM:when=2"])
+    server.start()
+    assert "Mount, not sealed: could not be tried" in server.log()
