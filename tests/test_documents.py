@@ -8,7 +8,6 @@ import contextlib
 import importlib
 import os
 import re
-import select
 import shutil
 import signal
 import socket
@@ -20,7 +19,7 @@ import pytest
 
 import procfs
 from harness import (BUSYBOX, PLAIN, PROJECT, TESTS, UID, USER, Dir, File,
-                     Mode, Server, copy_tree, put, read, run, run_ok, script,
+                     Link, Mode, Server, copy_tree, put, read, run, run_ok, script,
                      wait_for)
 
 README = (PROJECT / "README.md").read_text()
@@ -40,6 +39,7 @@ def blocks(document):
     return dict(zip(firsts, texts))
 
 
+ON = "ChrootDir /srv/www\nChrootFixRoot On\nDocumentRoot /srv/www/html\n"
 BLOCKS = {**blocks(README), **blocks(CAVEATS)}
 CLAIMED, USED = set(), set()
 
@@ -136,7 +136,8 @@ def alerts():
         found.add(next(text for offset, text in literals
                        if offset > call.start()))
     assert len(found) >= 20
-    composed = {"… … … the jail …"}     # verify_broken()'s
+    composed = {"… … … the jail …",     # verify_broken()'s
+                "…"}                    # findings_log()'s
     assert composed < found
     return found - composed | broken()
 
@@ -170,11 +171,9 @@ def test_every_alert_is_in_the_readme():
         is_said_by(message, text) for message in documented())] == []
 
 
-# Frames for other messages, and a note.
-NOT_IN_THE_README = {"… (owner …:…, mode …) …",
-                     "…; add chroot=… home=/",
-                     "lets the server refuse to start: …",
-                     'runs "…", which is not jailed'}
+# Frames for other messages, and notes.
+NOT_IN_THE_README = {"… (owner …:…, mode …) …", "write to",
+                     " and ChrootFixRoot On", 'runs "…", which is not jailed'}
 
 
 def arguments(function):
@@ -187,11 +186,18 @@ def arguments(function):
         yield range(call.end(), end)
 
 
+def body(function):
+    """Where in the source its definition is."""
+    start = re.search(rf"(?m)^static .*\b{function}\([^;]*?\n{{\n", SOURCE).end()
+    return range(start, SOURCE.index("\n}\n", start))
+
+
 def test_every_warning_is_in_the_readme():
-    texts = {text for where in [*arguments("find"), *arguments("find_file")]
-             for offset, text in texts_of(SOURCE)
-             if offset in where and " " in text and not text.startswith(";")}
-    assert len(texts) > 10
+    places = [*arguments("finding_add"), *arguments("finding_file"),
+              body("outside_error"), body("path_finding")]
+    texts = {text for where in places for offset, text in texts_of(SOURCE)
+             if offset in where and " " in text}
+    assert len(texts) > 20
     assert [text for text in texts - NOT_IN_THE_README if not any(
         is_said_by(message, text) for message in documented())] == []
 
@@ -245,11 +251,9 @@ def test_the_picture_has_the_hooks_in_their_order():
         assert f"ap_hook_{hook}(" in SOURCE
 
 
-@shows("Directive     Path                   For children       Fate     "
-       "Where",
+@shows("Directive     Path                   For children   Fate     Where",
        "warning: ProxyPass at /srv/proxy.conf:20 needs /etc/resolv.conf in "
-       "the jail, for User: install -D -m 644 /etc/resolv.conf "
-       "/srv/www/etc/resolv.conf")
+       "the jail, for User www-data: copy it to /srv/www/etc/resolv.conf")
 def test_the_report_in_the_readme_is_one_of_those_that_are_tested():
     reports = [set(path.read_text().splitlines())
                for path in (TESTS / "reports").glob("*.txt")]
@@ -335,14 +339,15 @@ def test_the_first_three_lines_of_the_readme_make_a_jail(
     server = documented_site(
         block("LoadModule chroot_module modules/mod_chroot.so"), so=PLAIN)
     (server.root / "modules").symlink_to(builds.variant("late").parent)
+    server.allow_log("AH00529")     # its own DocumentRoot is outside
     server.start()
     server.assert_jailed()
-    assert server.get("/").status == 404
+    assert server.get("/").status == 403
 
 
 @shows("mkdir -p /srv/www/html/private", "ChrootDir /srv/www",
        "apachectl configtest", "Syntax OK", "apachectl -t -D DUMP_CHROOT",
-       "mkdir -p /srv/www/srv && ln -s .. /srv/www/srv/www")
+       "rm /srv/www/srv/www")
 def test_a_site_step_by_step(documented_site):
     server = documented_site()
     server.shell(block("mkdir -p /srv/www/html/private"))
@@ -355,23 +360,57 @@ def test_a_site_step_by_step(documented_site):
     server.assert_jailed()
 
     report = server.shell(block("apachectl -t -D DUMP_CHROOT"))
-    link = block("mkdir -p /srv/www/srv && ln -s .. /srv/www/srv/www")
-    assert f"Self-link: absent; to make it: {link}" in report
-    server.shell(link)
-    report = server.shell(block("apachectl -t -D DUMP_CHROOT"))
-    assert "Self-link: correct;" in report and "warning" not in report
+    assert "/html/private" in report and "warning" not in report
+    link = server.jail / "srv/www"
+    assert link.is_symlink() and not link.exists()      # from outside
     server.shell("apachectl graceful-stop")
     wait_for(lambda: not server.running(), "httpd to stop")
+    server.shell(block("rm /srv/www/srv/www"))
+    assert [path.name for path in server.jail.iterdir()] == ["html"]
+
+
+@shows(LINK := "mkdir -p /srv/www/srv && ln -s .. /srv/www/srv/www")
+def test_the_administrators_link_is_as_good(documented_site):
+    server = documented_site(ON)
+    server.put({"html/index.html": "hello"})
+    server.shell(block(LINK))
+    server.start()
+    assert server.get("/index.html").text == "hello"
+    assert os.readlink(server.jail / "srv/www") == ".."
+    assert not (server.jail / ".mod_chroot").exists()
 
 
 @shows("ChrootDir DOCUMENT_ROOT")
 def test_the_pages_of_the_main_server_are_the_jail(documented_site):
     server = documented_site(block("ChrootDir DOCUMENT_ROOT"))
-    server.allow_log("maps URLs to the whole jail")
     server.put({"html/index.html": "hello"})
     server.start()
     server.assert_jailed(server.jail / "html")
     assert server.get("/index.html").text == "hello"
+
+
+def test_what_listings_show_when_the_pages_are_the_jail(documented_site):
+    config = ("DocumentRoot /srv/www/html\nOptions +Indexes\n"
+              "<Directory />\nAllowOverride None\n</Directory>\n")
+    server = documented_site("ChrootDir DOCUMENT_ROOT\nChrootFixRoot On\n"
+                             + config, modules=["autoindex"])
+    server.put({"html/page.html": "page"})
+    server.start()
+
+    def listed(path):
+        return re.findall(r'href="([^"?]+)"', server.get(path).text)
+    assert listed("/") == ["page.html", "srv/"]
+    assert listed("/srv/") == ["/", "www/"]
+    assert listed("/srv/www/") == ["/srv/", "html/"]
+    gone = ["/srv/www/html", "/srv/www/html/", "/srv/www/html/page.html",
+            "/.mod_chroot", "/.mod_chroot/", "/.mod_chroot/x"]
+    assert [server.get(path).status for path in gone] == [404] * 6
+    # without the module, the link leads nowhere
+    server.allow_log("AH00037")
+    server.write_config(config)
+    server.graceful()
+    assert [server.get(path).status for path in gone[:3]] == [403, 403, 403]
+    assert server.get("/.mod_chroot/page.html").status == 404
 
 
 @shows("ChrootFixRoot Off")
@@ -427,7 +466,6 @@ def test_the_command_that_runs_the_tests_is_there():
 
 # -------------------------------------------------------------------- CAVEATS
 
-ON = "ChrootDir /srv/www\nChrootFixRoot On\nDocumentRoot /srv/www/html\n"
 PHP = ON + """\
 <FilesMatch "\\.php$">
     SetHandler application/x-httpd-php
@@ -791,27 +829,100 @@ def test_suexec_is_not_in_the_jail(documented_site):
     assert server.get("/cgi-bin/id").text == f"{UID}\n"
 
 
-def test_paths_in_htaccess_are_inner_ones(documented_site):
-    server = documented_site(
-        ON + "<Directory /srv/www/html>\nAllowOverride All\n</Directory>\n",
-        modules=["authn_core", "authn_file", "auth_basic", "authz_user"])
+HTACCESS = ON + """\
+<Directory /srv/www/html>
+    AllowOverride All
+</Directory>
+"""
+AUTH = ["authn_core", "authn_file", "auth_basic", "authz_user",
+        "authz_groupfile"]
+
+
+def test_paths_in_htaccess_are_outer_ones(documented_site):
+    """One that is not in the jail is looked for there."""
+    server = documented_site(HTACCESS, modules=AUTH)
     htaccess = "AuthType Basic\nAuthName x\nAuthUserFile {}\n" \
         "Require valid-user\n"
-    server.put({
-        "html/outer/.htaccess": htaccess.format("/srv/www/etc/members"),
-        "html/inner/.htaccess": htaccess.format("/etc/members"),
-        "html/outer/a.html": "a", "html/inner/a.html": "a"})
+    places = {"outer": "/srv/www/etc/members", "inner": "/etc/members",
+              "none": "/etc/apache2/members"}
+    for name, path in places.items():
+        server.put({f"html/{name}/.htaccess": htaccess.format(path),
+                    f"html/{name}/a.html": "a"})
     server.shell(BLOCKS["mkdir /srv/www/etc"])
     server.allow_log("Could not open password file")
     server.start()
+    assert [server.get(f"/{name}/a.html", auth=("alice", "secret")).status
+            for name in places] == [200, 200, 500]
+
+
+def test_htaccess_that_names_a_group_file_outside_does_not_deny(
+        documented_site):
+    """Inherent: CAVEATS.md and SECURITY.md say so."""
+    server = documented_site(HTACCESS, modules=AUTH)
+    put(server.root / "srv", {"groups": "bad: alice\n"})
+    server.put({"html/.htaccess": """\
+AuthType Basic
+AuthName x
+AuthUserFile /srv/www/etc/members
+AuthGroupFile /srv/groups
+<RequireAll>
+    Require valid-user
+    Require not group bad
+</RequireAll>
+""", "html/a.html": "a"})
+    server.shell(BLOCKS["mkdir /srv/www/etc"])
+    server.allow_log("AH01665: Could not open group file|AH01631")
+    server.start()
 
     def ask():
-        return [server.get(f"/{name}/a.html",
-                           auth=("alice", "secret")).status
-                for name in ("outer", "inner")]
-    assert ask() == [500, 200]
-    server.shell(BLOCKS["mkdir -p /srv/www/srv && ln -s .. /srv/www/srv/www"])
-    assert ask() == [200, 200]
+        return server.get("/a.html", auth=("alice", "secret")).status
+    assert ask() == 200
+    server.put({"srv/groups": "bad: alice\n"})
+    assert ask() == 401
+
+
+def test_an_absolute_link_means_what_has_that_name_inside(documented_site):
+    server = documented_site(ON)
+    server.put({"data/a.txt": "a", "etc/motd": "inside",
+                "html/data": Link("/srv/www/data"),
+                "html/motd": Link("/etc/motd"),
+                "html/issue": Link("/etc/issue")})
+    server.allow_log("AH00037")
+    server.start()
+    assert server.get("/data/a.txt").text == "a"
+    assert server.get("/motd").text == "inside"
+    assert server.get("/issue").status == 403
+
+
+OVERRIDE = "<Directory />"
+
+
+@shows(OVERRIDE)
+def test_without_overrides_a_path_outside_is_no_file(documented_site):
+    status = "<Location /s>\nSetHandler server-status\n</Location>\n"
+    config = ("ChrootDir /srv/www\nChrootFixRoot On\n"
+              "Alias /icons/ /usr/share/apache2/icons/\n" + status)
+    server = documented_site(config, modules=["status"])
+    server.allow_log("AH00529|/usr/share/apache2/icons")
+    server.start()
+    assert server.get("/icons/folder.gif").status == 403
+    assert server.get("/s").status == 403
+    server.write_config(config + block(OVERRIDE))
+    server.graceful()
+    assert server.get("/icons/folder.gif").status == 404
+    assert "ChrootDir: /srv/www" in server.get("/s").text
+
+
+def test_a_htaccess_above_the_jail_is_noted_at_start(documented_site):
+    server = documented_site(ON + "<Directory />\nAllowOverride All\n"
+                                  "</Directory>\n")
+    server.put({"html/a.html": "a"})
+    server.allow_log("AH00529")
+    server.start()
+    put(server.root / "srv", {".htaccess": "Require all denied\n"})
+    assert server.get("/a.html").status == 200
+    server.graceful()
+    assert server.get("/a.html").status == 403
 
 
 MD = ON + """\
@@ -827,7 +938,7 @@ MDomain example.org
 """
 
 
-def test_mod_md_needs_the_self_link(documented_site):
+def test_mod_md_keeps_its_store_in_the_jail(documented_site):
     """Its watchdog, in a child, asks the CA; challenges are answered."""
     with socket.socket() as ca:
         ca.bind(("127.0.0.1", 0))
@@ -835,24 +946,16 @@ def test_mod_md_needs_the_self_link(documented_site):
         ca.settimeout(20)
         server = documented_site(MD.format(port=ca.getsockname()[1]), modules=[
             "md", "ssl", "socache_shmcb"])
-        server.allow_log(r"\[md:|AH01882|chroot:warn|AH0187[35]")
+        server.allow_log(r"\[md:|AH01882|AH0187[35]")
         server.start()
-        wait_for(lambda: "Permission denied: mk_group_dir" in server.log(),
-                 "mod_md to fail")
+        connection, _ = ca.accept()
+        with connection:
+            assert connection.recv(100).startswith(b"GET /directory ")
         challenges = server.jail / "md/challenges/example.org"
         challenges.mkdir()
         (challenges / "acme-http-01.txt").write_text("token")
         shutil.chown(challenges.parent, USER)
         url = "/.well-known/acme-challenge/token"
-        assert server.get(url, host="example.org").status == 404
-        assert not select.select([ca], [], [], 0)[0]
-
-        server.shell(
-            BLOCKS["mkdir -p /srv/www/srv && ln -s .. /srv/www/srv/www"])
-        server.restart()
-        connection, _ = ca.accept()
-        with connection:
-            assert connection.recv(100).startswith(b"GET /directory ")
         assert server.get(url, host="example.org").text == "token"
 
 
@@ -861,7 +964,9 @@ ICONS = "cp -R /usr/share/apache2/icons /srv/www/icons"
 
 @shows(ICONS, "Alias /icons/ /srv/www/icons/")
 def test_debians_icons_are_outside(documented_site):
-    server = documented_site(ON + "Alias /icons/ /usr/share/apache2/icons/\n")
+    server = documented_site(ON + "Alias /icons/ /usr/share/apache2/icons/\n"
+                             "<Directory />\nAllowOverride None\n"
+                             "</Directory>\n")
     server.expect_log('"/usr/share/apache2/icons/", which is not in the jail')
     server.start()
     assert server.get("/icons/folder.gif").status == 404

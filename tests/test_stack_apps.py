@@ -296,6 +296,7 @@ def wsgi_server(httpd, config, library=True, **options):
         server.binds = [(path, f"{server.jail}{path}") for path in PYTHON]
     server.allow_log(WSGI_LOG)
     server.allow_log("libgcc_s")    # of a daemon that is chrooted by itself
+    server.allow_log("AH00529")     # no DocumentRoot in the jail
     return server
 
 

@@ -9,9 +9,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from comparison import JAILED
 from harness import File, free_port, put, run_ok
-from stack import in_each, with_and_without
-from stack_apps import WORKS
+from stack import in_each, in_stock, with_and_without
+from stack_apps import FAILS, WORKS, cell
 
 # What the README's table says: (mod_chroot, stock ChrootDir)
 MODULES = {
@@ -244,16 +245,19 @@ def test_certificates_of_clients_by_a_file(site, ca):
 
 
 def test_certificates_of_clients_by_a_directory(site, ca):
-    """It is searched at each handshake: it has to be in the jail, under the
-    name that it has outside."""
+    """It is searched at each handshake: it has to be in the jail, and what is
+    revoked by one outside would be let in."""
     server = site(VERIFY % 'SSLCACertificatePath "${ROOT}/ca"')
-    server.allow_log("AH02039|AH02261|AH02008")
-    server.expect_log("chroot:warn.*SSLCACertificatePath")
-    authorities = hashed(ca, "ca")
+    config, authorities = server.config, hashed(ca, "ca")
     put(server.root, authorities)
-    rows, empty, found = with_and_without(
-        server, with_certificate, "the directory",
-        lambda: put(server.jail / str(server.root).strip("/"), authorities))
-    assert rows == MODULES["mod_ssl, SSLCACertificatePath"]
-    assert "welcome" not in empty
+    put(server.jail, authorities)
+    server.config = config.replace("${ROOT}/ca", "${JAIL}/ca")
+    rows, found = in_each(server, with_certificate)
+    assert tuple(cell(False, "the directory", row == WORKS) for row in rows) \
+        == MODULES["mod_ssl, SSLCACertificatePath"]
     assert found[0] == "welcome" != found[1]
+
+    server.config = config
+    assert in_stock(server, with_certificate, found) == FAILS
+    server.config = JAILED + config
+    assert 'decides by "%s/ca"' % server.root in server.refused_start()
