@@ -856,7 +856,8 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
     }
     else if (row->form == FORM_VALUE) {
         c = strchr(path, '=');
-        while (c != NULL && strncmp(c, "=/", 2) && strncmp(c, "=\"/", 3)) {
+        while (c != NULL && strncmp(c, "=/", 2) != 0
+               && strncmp(c, "=\"/", 3) != 0) {
             c = strchr(c + 1, '=');
         }
         path = c != NULL ? strchr(c, '/') : *path == '/' ? path : "";
@@ -1477,23 +1478,23 @@ enum { WORD_LAST = -1, WORD_ALL = -2 };
 
 static const struct {
     const char *name;
-    int word;
     const char *variables;
+    int word;
     view_rank rank;
 } view_rows[] = {
-    { "ChrootBind", WORD_ALL, "", RANK_EXPLICIT },
-    { "DocumentRoot", 0, "", RANK_MAPPED },
-    { "Alias", WORD_LAST, "", RANK_MAPPED },
-    { "AliasMatch", WORD_LAST, "$", RANK_MAPPED },
-    { "ScriptAlias", WORD_LAST, "", RANK_MAPPED },
-    { "ScriptAliasMatch", WORD_LAST, "$", RANK_MAPPED },
-    { "UserDir", WORD_ALL, "*", RANK_MAPPED },
-    { "VirtualDocumentRoot", 0, "%", RANK_MAPPED },
-    { "VirtualDocumentRootIP", 0, "%", RANK_MAPPED },
-    { "VirtualScriptAlias", 0, "%", RANK_MAPPED },
-    { "VirtualScriptAliasIP", 0, "%", RANK_MAPPED },
-    { "WSGIScriptAlias", 1, "", RANK_MAPPED },
-    { "WSGIScriptAliasMatch", 1, "$", RANK_MAPPED },
+    { "ChrootBind", "", WORD_ALL, RANK_EXPLICIT },
+    { "DocumentRoot", "", 0, RANK_MAPPED },
+    { "Alias", "", WORD_LAST, RANK_MAPPED },
+    { "AliasMatch", "$", WORD_LAST, RANK_MAPPED },
+    { "ScriptAlias", "", WORD_LAST, RANK_MAPPED },
+    { "ScriptAliasMatch", "$", WORD_LAST, RANK_MAPPED },
+    { "UserDir", "*", WORD_ALL, RANK_MAPPED },
+    { "VirtualDocumentRoot", "%", 0, RANK_MAPPED },
+    { "VirtualDocumentRootIP", "%", 0, RANK_MAPPED },
+    { "VirtualScriptAlias", "%", 0, RANK_MAPPED },
+    { "VirtualScriptAliasIP", "%", 0, RANK_MAPPED },
+    { "WSGIScriptAlias", "", 1, RANK_MAPPED },
+    { "WSGIScriptAliasMatch", "$", 1, RANK_MAPPED },
 };
 
 /* How many mapped paths outside ChrootDir are mounted, and how many links a
@@ -1503,7 +1504,7 @@ static const struct {
 
 /* The builder's seconds, though it needs a thousandth of one, and its stack */
 #define VIEW_DEADLINE 10
-#define VIEW_STACK    (64 * 1024)
+#define VIEW_STACK    65536L
 
 /* A view, for as long as the server runs: a restart loads this module anew. */
 #define VIEW_KEPT "mod_chroot " CHROOT_VERSION " view"
@@ -1862,7 +1863,7 @@ static void view_sort(void)
     view_step **steps = (view_step **)view.steps->elts, *step, *above;
     int i, j, count = 0;
 
-    qsort(steps, view.steps->nelts, sizeof(*steps), view_sorter);
+    qsort(steps, view.steps->nelts, view.steps->elt_size, view_sorter);
     for (i = 0; i < view.steps->nelts; i++) {
         step = steps[i];
         above = NULL;
@@ -2914,7 +2915,7 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
 #define PROBE_DEADLINE 5000
 
 /* Bytes: for what a probe finds in the jail */
-#define FOUND_SIZE (64 * 1024)
+#define FOUND_SIZE 65536UL
 
 /* Opens the jail, once: what children enter is what was checked. Returns an
  * errno that was logged, or 0. */
