@@ -3189,6 +3189,35 @@ static int enter(server_rec *s)
     return verify(s);
 }
 
+/* The self-link: with FixRoot on, a symbolic link in the jail at the jail's own
+ * path makes outer names valid for children. It leads to the jail's root
+ * through a directory that only the jail has: without a jail it leads nowhere,
+ * and gives no file a second URL. What an administrator makes may be relative:
+ * one ".." less than the jail's path has components. */
+static const char *link_relative(apr_pool_t *p)
+{
+    const char *up = ".", *c;
+
+    for (c = strchr(gen.jail + 1, '/'); c != NULL; c = strchr(c + 1, '/')) {
+        up = up[1] == '\0' ? ".." : apr_pstrcat(p, "../", up, NULL);
+    }
+    return up;
+}
+
+/* Whether the link is there, for a process that is in the jail. */
+static int link_is_right(const char *relative)
+{
+    char target[PATH_MAX];
+    struct stat root, there;
+    ssize_t n = readlink(gen.jail, target, sizeof(target) - 1);
+
+    target[n > 0 ? n : 0] = '\0';
+    return (strcmp(target, LINK_ANCHOR "/..") == 0
+            || strcmp(target, relative) == 0)
+           && stat("/", &root) == 0 && stat(gen.jail, &there) == 0
+           && root.st_dev == there.st_dev && root.st_ino == there.st_ino;
+}
+
 /* What this process, which sees the jail as root, can do with a path. */
 static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
 {
@@ -3198,6 +3227,12 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
 
     if (path->fate != FATE_UNKNOWN) {
         return path->fate;
+    }
+    if (path->is_need && strcmp(name, gen.jail) == 0) {
+        /* the self-link, or nothing: a start makes it */
+        return lstat(name, &st) == -1 || link_is_right(link_relative(p))
+                   ? FATE_INSIDE
+                   : FATE_MISSING;
     }
     if (gen.fix_root && !path->is_need) {
         name = inner; /* what is outside was known before */
@@ -3345,35 +3380,6 @@ static chroot_probe probe(apr_pool_t *p, server_rec *s, chroot_act act,
         }
     }
     return PROBE_FAILED;
-}
-
-/* The self-link: with FixRoot on, a symbolic link in the jail at the jail's own
- * path makes outer names valid for children. It leads to the jail's root
- * through a directory that only the jail has: without a jail it leads nowhere,
- * and gives no file a second URL. What an administrator makes may be relative:
- * one ".." less than the jail's path has components. */
-static const char *link_relative(apr_pool_t *p)
-{
-    const char *up = ".", *c;
-
-    for (c = strchr(gen.jail + 1, '/'); c != NULL; c = strchr(c + 1, '/')) {
-        up = up[1] == '\0' ? ".." : apr_pstrcat(p, "../", up, NULL);
-    }
-    return up;
-}
-
-/* Whether the link is there, for a process that is in the jail. */
-static int link_is_right(const char *relative)
-{
-    char target[PATH_MAX];
-    struct stat root, there;
-    ssize_t n = readlink(gen.jail, target, sizeof(target) - 1);
-
-    target[n > 0 ? n : 0] = '\0';
-    return (strcmp(target, LINK_ANCHOR "/..") == 0
-            || strcmp(target, relative) == 0)
-           && stat("/", &root) == 0 && stat(gen.jail, &there) == 0
-           && root.st_dev == there.st_dev && root.st_ino == there.st_ino;
 }
 
 /* Makes the link in the jail, with the directories above it, in a process that
@@ -3592,6 +3598,14 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
     const char *inner = path_inside(path->path);
     struct stat st;
 
+    if (path->is_need && strcmp(path->path, gen.jail) == 0) {
+        return path->fate == FATE_INSIDE
+                   ? NULL
+                   : apr_psprintf(p,
+                                  "needs a link to the jail at %s%s, and "
+                                  "something else is there; remove it",
+                                  gen.jail, gen.jail);
+    }
     if (path->is_need) {
         return path->fate == FATE_INSIDE || stat(path->path, &st) == -1
                    ? NULL
@@ -4278,6 +4292,9 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
         apr_pool_create(&scratch, ptemp);
         tree_look(scratch, rows_make(ptemp), ap_conftree);
         apr_pool_destroy(scratch);
+        if (gen.fix_root) {
+            need_add(gen.node, gen.jail, 0, FINDING_ERROR);
+        }
         if (ap_find_linked_module("mod_php.c") != NULL) {
             need_add(gen.node, TZDIR, X_OK, FINDING_WARNING);
         }

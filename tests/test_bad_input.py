@@ -202,6 +202,10 @@ def test_something_else_in_the_place_of_the_self_link_is_refused(
     server = httpd(ON)
     place = server.jail / str(server.jail)[1:]
     server.put({str(server.jail)[1:]: target})
+    status, output = server.configtest()
+    assert status != 0
+    assert (f"needs a link to the jail at {place}, and something else is "
+            "there; remove it") in output
     said = server.refused_start()
     assert f"{place} is something else; remove it" in said
     place.rmdir() if target is Dir else place.unlink()
