@@ -1289,7 +1289,9 @@ static void look_exposed(apr_pool_t *p, const ap_directive_t *node,
     if (!gen.fix_root && !gen.mount && gen.jail[1] != '\0'
         && path_below(gen.jail, path) && jail_has_link(p)) {
         finding_add(
-            node, FINDING_ERROR,
+            node,
+            /* at a restart somebody in the jail may have made it */
+            is_restart() ? FINDING_WARNING : FINDING_ERROR,
             apr_psprintf(p,
                          "maps URLs to \"%s\", where the link %s%s, "
                          "which leads to the jail itself, would have one; "

@@ -226,3 +226,17 @@ def test_a_read_only_jail_is_told_which_link_it_needs(httpd, variant):
         str(server.jail)[1:]].target
     server.start()
     assert server.get("/index.html").text == "hello"
+
+
+def test_a_link_that_somebody_in_the_jail_makes_ends_no_server(httpd, mpm):
+    """With ChrootFixRoot Off it gives the jail a second URL: refused at a
+    start, a warning at a restart."""
+    server = httpd("ChrootDir ${JAIL}\nDocumentRoot /")
+    server.start()
+    server.put(self_link(server.jail))
+    server.graceful()
+    server.expect_log(r"chroot:warn\].*which leads to the jail itself")
+    server.assert_jailed()
+    server.stop()
+    server.allow_log(".*")
+    assert "which leads to the jail itself" in server.refused_start()
