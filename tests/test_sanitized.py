@@ -103,8 +103,7 @@ def random_line(rnd):
         return ("ChrootDir ${JAIL}\nChrootFixRoot On\n"
                 + rnd.choice(FIXED).format(argument))
     name = rnd.choice(("ChrootDir", "ChrootDir", "chrootdir", "ChrootFixRoot",
-                       "CHROOTFIXROOT", "<ChrootDir", "ChrootDir error",
-                       "ChrootDir section"))
+                       "CHROOTFIXROOT", "<ChrootDir", "ChrootBind"))
     return rnd.choice(CONTEXTS).format(f"{name} {argument}")
 
 
