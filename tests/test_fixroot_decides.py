@@ -915,8 +915,6 @@ MAPPERS = {
     "a directory of the system": ('Alias "/o" "/usr/share"', ["/o/x.txt"]),
     "DirectoryIndex": (
         'Alias "/o" "${ROOT}/out"\nDirectoryIndex /o/x.txt', ["/open/"]),
-    "FallbackResource": (
-        'Alias "/o" "${ROOT}/out"\nFallbackResource /o/x.txt', ["/none"]),
     "Action": ('Alias "/o" "${ROOT}/out"\nAction a /o/x.txt\n'
                '<Location "/f.txt">\nSetHandler a\n</Location>', ["/f.txt"]),
     "a rule of a directory": (
