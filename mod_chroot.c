@@ -1473,8 +1473,8 @@ typedef struct {
     int tree;  /* to be mounted, while the view is built */
 } view_step;
 
-/* Directives that put paths into the view: the word that is one, and which
- * characters make it depend on the request (mod_alias.c, mod_userdir.c,
+/* Directives that put paths into the view: which characters of a path make it
+ * depend on the request, and which word it is (mod_alias.c, mod_userdir.c,
  * mod_vhost_alias.c, mod_wsgi.c) */
 enum { WORD_LAST = -1, WORD_ALL = -2 };
 
@@ -1520,10 +1520,10 @@ typedef struct {
 static struct {
     apr_array_header_t *steps; /* of view_step *, sorted by path */
     apr_hash_t *by_path;
-    int mapped;
     const char *error;
-    struct stat jail;
     view_kept *kept;
+    struct stat jail;
+    int mapped;
 } view;
 
 /* What the builder shares with the parent: what it has made, with which call it
@@ -1851,6 +1851,30 @@ static void view_add_sockets(apr_pool_t *p, const char *module,
     view_want(p, node != NULL ? node : gen.node, path, RANK_NEEDED, 1);
 }
 
+/* Warns when what is read-only in a mount that can be written to can be
+ * replaced as a whole: children are in the host's mount namespace, for which
+ * the view's mount points are directories like others, rename(2). */
+static void view_warn_of_writer(apr_pool_t *p, const view_step *step,
+                                const view_step *above)
+{
+    const char *dir = step->path;
+    struct stat st;
+
+    while (strcmp(dir, above->path) != 0) {
+        dir = path_parent(p, dir);
+        if (lstat(dir, &st) == 0
+            && (user_may_write(&st) || st.st_uid == ap_unixd_config.user_id)) {
+            finding_add(
+                gen.node, FINDING_WARNING,
+                apr_psprintf(p,
+                             "has \"%s\" read-only, but User may write to "
+                             "\"%s\", and put something else in its place",
+                             step->path, dir));
+            return;
+        }
+    }
+}
+
 /* Directories before what is in them. */
 static int view_sorter(const void *a, const void *b)
 {
@@ -1860,7 +1884,7 @@ static int view_sorter(const void *a, const void *b)
 
 /* Sorts the steps, and leaves out what a mount above has brought in already. A
  * device node is mounted for itself, without nodev. */
-static void view_sort(void)
+static void view_sort(apr_pool_t *p)
 {
     view_step **steps = (view_step **)view.steps->elts, *step, *above;
     int i, j, count = 0;
@@ -1881,6 +1905,9 @@ static void view_sort(void)
                         && step->rank == RANK_EXPLICIT)))) {
             step->below = above != NULL;
             steps[count++] = step;
+            if (above != NULL && above->writable && !step->writable) {
+                view_warn_of_writer(p, step, above);
+            }
         }
     }
     view.steps->nelts = count;
@@ -1898,7 +1925,7 @@ static const char *view_plan(apr_pool_t *p, apr_pool_t *ptemp)
         return view.error;
     }
     apr_pool_cleanup_register(p, NULL, view_reset, apr_pool_cleanup_null);
-    view.steps = apr_array_make(p, 64, sizeof(view_step *));
+    view.steps = apr_array_make(p, 64, sizeof(void *));
     view.by_path = apr_hash_make(p);
     view_want(ptemp, gen.node, gen.jail, RANK_NEEDED, 1);
     if (lstat(gen.jail, &view.jail) == -1) {
@@ -1912,7 +1939,7 @@ static const char *view_plan(apr_pool_t *p, apr_pool_t *ptemp)
     view_add_sockets(ptemp, "mod_cgid.c", "ScriptSock", "cgisock", 1);
     view_add_sockets(ptemp, "mod_fcgid.c", "FcgidIPCDir", FCGID_SOCKETS, 0);
     view_add_access_files(ptemp, names);
-    view_sort();
+    view_sort(ptemp);
     return view.error;
 }
 

@@ -534,7 +534,10 @@ DENIED = (401, 403)
 def judge(case, plain, jailed):
     """What is wrong -> [(how bad, text)], the worst first."""
     found = []
+    top = case.jail.split("/")[1]       # a listing shows what the link is in
+    shown = f'<li><a href="{top}/"> {top}/</a></li>\n'
     for request, was, now in zip(case.requests, plain, jailed):
+        now = (*now[:3], now[3].replace(shown, ""))
         if was == now or (now[0] == 404 and case.jail in request[1]):
             continue            # the jail's own path has no URL in it
         text = f"{request}\n    plain  {was}\n    jailed {now}"

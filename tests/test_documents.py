@@ -424,6 +424,22 @@ def test_with_chrootfixroot_off_paths_are_inner_ones(documented_site):
     assert status != 0 and "'/html' is not a directory" in output
 
 
+@shows("ChrootFixRoot Mount", "ChrootBind /srv/www/html")
+def test_with_chrootfixroot_mount_paths_are_outer_ones(documented_site):
+    server = documented_site(
+        block("ChrootFixRoot Mount") + block("ChrootBind /srv/www/html")
+        + "DocumentRoot /srv/www/html\n")
+    server.put({"html/index.html": "hello", "html/uploads/x": ""})
+    server.allow_log("leaves .*(dokuwiki|resolv.conf)")
+    server.start()
+    assert server.get("/index.html").text == "hello"
+    for pid in server.serving():
+        for path, writable in [("/usr/share/zoneinfo", False),
+                               ("/srv/www/html", False), ("/srv/www", True),
+                               ("/srv/www/html/uploads", True)]:
+            assert os.access(f"/proc/{pid}/root{path}", os.W_OK) == writable
+
+
 @shows("mkdir /srv/www/etc", "<Directory /srv/www/html/private>",
        "ChrootDir /srv/www")
 def test_a_password_file_lies_beside_the_pages(documented_site):

@@ -6,16 +6,14 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import threading
+import struct
 from pathlib import Path
 
 import pytest
 
 import failclosed as fc
 import procfs
-from harness import (BUSYBOX, GID, PLAIN, UID, Dir, File, Link, Mode, run,
-                     run_ok, script, wait_for)
+from harness import GID, UID, File, Link, run, run_ok, wait_for
 from test_stack_apps import fcgi_program    # noqa: F401, a fixture
 
 MOUNT = 'ChrootDir "${JAIL}"\nChrootFixRoot Mount\n'
@@ -136,6 +134,22 @@ def test_the_jail_itself_may_be_read_only(view):
     server = view("ChrootBind ${JAIL}\n")
     for pid in assert_in_view(server):
         assert not can_write(pid, server.jail / "www")
+
+
+@pytest.mark.parametrize("writable, warned", [
+    ("www", True), (".", True), ("www/app", False), ("other", False)])
+def test_what_is_read_only_below_what_user_may_write_is_warned_of(
+        httpd, writable, warned):
+    """It can be moved away there: children are in the host's name space."""
+    server = httpd(SITE + "ChrootBind ${JAIL}/www/app\n", files={
+        **PAGE, "www/app/x": "", "other/x": ""})
+    os.chown(server.jail / writable, UID, GID)
+    server.allow_log("is the jail, and User or Group may write")
+    warning = r"warn\].*has \".*/www/app\" read-only, but User may write to"
+    if warned:
+        server.expect_log(warning)
+    server.start()
+    assert bool(re.search(warning, server.log())) == warned
 
 
 def test_symbolic_links_on_the_way_are_as_outside(httpd, variant):
@@ -262,7 +276,7 @@ def test_cgi_programs_run_with_debians_defaults(httpd, mpm, variant):
                            "#!/bin/busybox sh\necho Content-Type: text/plain\n"
                            "echo\nid -u\necho $SCRIPT_FILENAME "
                            "$DOCUMENT_ROOT\n", mode=0o755)})
-    shutil_chown(server.root / "socks")
+    os.chown(server.root / "socks", UID, GID)
     server.start()
     server.allow_log("cgid daemon process died")
     for again in (server.graceful, None):
@@ -278,10 +292,6 @@ def test_cgi_programs_run_with_debians_defaults(httpd, mpm, variant):
             again()
 
 
-def shutil_chown(path):
-    os.chown(path, UID, GID)
-
-
 def test_fcgid_runs_with_its_directory_of_sockets(
         httpd, fcgi_program, mpm, variant):     # noqa: F811
     server = httpd(SITE + 'Suexec Off\nFcgidIPCDir "${ROOT}/sock"\n'
@@ -290,7 +300,7 @@ def test_fcgid_runs_with_its_directory_of_sockets(
                    "SetHandler fcgid-script\n</Location>\n",
                    modules=["fcgid"],
                    files={**PAGE, "../sock/x": "", "app": fcgi_program})
-    shutil_chown(server.root / "sock")
+    os.chown(server.root / "sock", UID, GID)
     server.allow_log("fcgid.*(died|exit)")
     server.start()
     for again in (server.graceful, None):
@@ -411,6 +421,31 @@ def test_root_without_three_capabilities_stays_in_the_view(
             "unshare-mounts": "EPERM", "setns": "EPERM", "proc-1": "ENOENT",
             "proc-parent": "ENOENT", "open_by_handle_at": "ESTALE"}
     assert {way: found[way] for way in held} == held
+
+
+def test_root_that_may_open_files_by_handle_gets_out(view):
+    """Of a view as of any other mount: open_by_handle_at(2)."""
+    server = view()
+    root = os.open(f"/proc/{server.serving()[0]}/root", os.O_PATH)
+    readable, writable = os.pipe()
+    libc = ctypes.CDLL(None, use_errno=True)
+    pid = os.fork()
+    if pid == 0:
+        os.fchdir(root)
+        os.chroot(".")
+        jail = os.open(server.jail, os.O_RDONLY)
+        top = struct.pack("IiII", 8, 1, 2, 0)   # ext4: inode 2
+        fd = libc.open_by_handle_at(jail, top, os.O_RDONLY | os.O_DIRECTORY)
+        os.write(writable, b"out" if fd != -1 else b"in")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.read(readable, 9) == b"out" or not ext4(server.jail)
+    for fd in (root, readable, writable):
+        os.close(fd)
+
+
+def ext4(path):
+    return run_ok(["stat", "-f", "-c", "%T", path]).strip() == "ext2/ext3"
 
 
 def test_with_a_plain_chroot_root_gets_out(httpd, builds):
