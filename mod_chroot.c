@@ -884,6 +884,10 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
         && (row->form == FORM_ROOTED || row->form == FORM_TYPED)) {
         path = ap_server_root_relative(p, path);
     }
+    if (path != NULL && *path == '\0' && all > 0 && row->form == FORM_ROOTED
+        && (row->does & MAPS)) {
+        path = "/"; /* anywhere */
+    }
     return path != NULL && *path == '/'
                ? path_trimmed(p, path_canonical(p, path))
                : NULL;
@@ -1248,6 +1252,8 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     note->rest = apr_pstrdup(gen.findings->pool, rest);
     note->level = error != NULL || (row->form == FORM_TESTED && !gen.mount)
                           || ((row->does & MAPS) && gen.mount) /* view_plan() */
+                          || (*rest != '\0'
+                              && path_below(gen.jail, path) != NULL)
                           || (row->form == FORM_SECTION
                               && (gen.fix_root || path_inside(path) == NULL))
                           || (row->form == FORM_VALUE
