@@ -256,7 +256,7 @@ def test_probes_that_stop_do_not_stop_the_parent(httpd, builds, variant):
     server = gated(httpd, builds)
     fc.arm(server, "probe", 3)
     begun = begin_graceful(server)
-    assert server.get("/which.txt").text == "inside"
+    assert server.get("/which.txt", timeout=60).text == "inside"
     wait_for(begun, "the restart", 60)
     wait_for(server.answers, "an answer", 20)
     assert f"goes on, by {variant} chroot" in server.log()
