@@ -7,8 +7,8 @@ import pytest
 
 import sectionfuzz
 
-SEED = int(os.environ.get("FIXROOT_SEED", "1"))
-CASES = int(os.environ.get("FIXROOT_CASES", "280"))
+SEED = int(os.environ.get("FIXROOT_SEED", "90000"))
+CASES = int(os.environ.get("FIXROOT_CASES", "148"))
 MODE = os.environ.get("FIXROOT_MODE", "On")
 BATCHES = 4
 
