@@ -1,6 +1,8 @@
 """ChrootFixRoot On decides by outer names: whatever the configuration denies by
 a path, however the path gets to where it is compared, stays denied; what is
 allowed answers as before; what lies outside the jail has no page."""
+import os
+
 import pytest
 
 import comparison
@@ -512,6 +514,39 @@ def test_rules_map_to_outer_names(decides, name, place):
                    "out ${ROOT}/out/x.txt\nusr /usr/share/x.txt\n"})
 
 
+# A directory at the top of the host that the jail has not, but its pages have:
+# mod_rewrite takes such a path for a file without a jail, and for a URL in it.
+HOSTS = next(name for name in ("opt", "srv", "mnt", "boot", "media")
+             if os.path.isdir(f"/{name}"))
+
+
+@pytest.mark.parametrize("rule", [
+    f"RewriteRule ^/p/(.*)$ /{HOSTS}/$1",
+    "RewriteRule ^/p/(.*)$ /%{ENV:T}/$1 [UnsafePrefixStat]",
+    f"RewriteRule ^/p/(.*)$ /{HOSTS[0]}%{{ENV:N}}{HOSTS[1:]}/$1 "
+    "[UnsafePrefixStat]",
+    f"RewriteRule ^/p/(.*)$ ${{m:{HOSTS}}}/$1 [UnsafePrefixStat]",
+    "RewriteRule ^/(p)/(.*)$ /%{ENV:T}/$2 [UnsafePrefixStat]",
+    f"RewriteCond {HOSTS} (.*)\nRewriteRule ^/p/(.*)$ /%1/$1 "
+    "[UnsafePrefixStat]"])
+def test_a_rule_to_the_hosts_directory_does_not_lead_to_a_page(decides, rule):
+    decides(SITE + directory(f"/{HOSTS}") + ON
+            + "RewriteMap m txt:${JAIL}/etc/map\n"
+            f"RewriteRule .* - [E=T:{HOSTS}]\n{rule}\n",
+            {f"/{HOSTS}/x.txt": 200}, ["/p/x.txt"], files={
+                f"html/{HOSTS}/x.txt": "a page",
+                "etc/map": f"{HOSTS} /{HOSTS}\n"})
+
+
+@pytest.mark.parametrize("rule", [
+    "RewriteRule ^/p/(.*)$ ${JAIL}/html/$1",
+    "RewriteRule ^/p/(.*)$ %{DOCUMENT_ROOT}/$1",
+    "RewriteRule ^/p/(.*)$ /$1 [PT]"])
+def test_a_rule_to_a_page_in_a_directory_of_a_hosts_name(decides, rule):
+    decides(SITE + directory(f"/{HOSTS}") + ON + rule + "\n",
+            {f"/p/{HOSTS}/x.txt": 200}, files={f"html/{HOSTS}/x.txt": "page"})
+
+
 @pytest.mark.parametrize("rule", [
     "RewriteRule ^/p/(.*)$ /$1 [UnsafePrefixStat]",
     "RewriteRule ^/p/(.*)$ /html/$1",
@@ -716,6 +751,31 @@ def test_a_directory_outside_may_have_an_htaccess_for_all_that_is_known(
     done = decides(OUTSIDE + directory("${ROOT}/out", "AllowOverride All"), {},
                    ["/o/x.txt"])
     assert [answer.status for answer in done.jailed] == [403]
+
+
+ADDED = ("PerlModule Apache2::ServerUtil\n<Perl>\n"
+         "Apache2::ServerUtil->server->add_config(['<Directory />', '{}', "
+         "'</Directory>']);\n</Perl>\n")
+
+
+@pytest.mark.parametrize("line", ["AllowOverride All", "AllowOverride Limit "
+                                  "AuthConfig", "AllowOverrideList Require"])
+@pytest.mark.parametrize("how", [
+    "<Directory />\n{}\n</Directory>\n", ADDED,
+    "<Macro M>\n<Directory />\n{}\n</Directory>\n</Macro>\nUse M\n",
+    '<IfDefine !x>\n<DirectoryMatch "^/">\n{}\n</DirectoryMatch>\n'
+    '</IfDefine>\n<Directory "/">\n{}\n</Directory>\n'])
+def test_overrides_are_known_however_they_are_written(decides, line, how):
+    decides(OUTSIDE + how.replace("{}", line), {}, ["/o/x.txt"],
+            files={"../out/.htaccess": DENY + "\n"},
+            modules=["perl", "macro"])
+
+
+def test_an_override_that_is_not_allowed_is_not_done_without(decides):
+    """Without any AllowOverride httpd reads the file, and answers 500."""
+    done = decides(OUTSIDE, {}, ["/o/x.txt"],
+                   files={"../out/.htaccess": DENY + "\n"})
+    assert done.statuses == [500]
 
 
 def test_sections_about_a_directory_outside_hold_for_its_handler(decides):
@@ -932,6 +992,17 @@ def test_what_lies_outside_is_not_looked_for_inside(decides, name, virtual):
             requests)
 
 
+def test_a_fallback_outside_is_missing(httpd):
+    """As without a jail, httpd tries until it gives up."""
+    server = httpd(JAILED + SITE + 'Alias "/o" "${ROOT}/out"\n'
+                   "FallbackResource /o/x.txt\n", modules=MODULES)
+    put(server.jail, {"out/x.txt": "inside", "html/f.txt": "file"})
+    server.allow_log("chroot:warn|client")
+    server.start()
+    assert server.get("/none").status in (403, 404, 500)
+    assert server.get("/f.txt").text == "file"
+
+
 def test_a_document_root_outside(decides):
     decides(SITE + vhost('DocumentRoot "${ROOT}/out"', name="out")
             + vhost('DocumentRoot "${JAIL}2"', name="two")
@@ -1091,6 +1162,13 @@ def test_a_lua_hook_sees_outer_names(decides, hook):
     decides(SITE + f"{hook} ${{JAIL}}/lua/check.lua check\n",
             {"/private/x.txt": 403, "/open/x.txt": 200}, modules=["lua"],
             files={"lua/check.lua": LUA})
+
+
+def test_a_rule_of_modsecurity_sees_outer_names(decides):
+    decides(SITE + "SecRuleEngine On\nSecRule SCRIPT_FILENAME "
+            '"@beginsWith ${JAIL}/html/private" "id:1,phase:2,deny"\n',
+            {"/private/x.txt": 403, "/open/x.txt": 200},
+            modules=["unique_id", "security2"])
 
 
 @pytest.mark.parametrize("lines", [
