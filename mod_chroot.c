@@ -216,6 +216,7 @@ typedef struct {
     int mount;            /* ChrootFixRoot Mount */
     apr_hash_t *top;      /* names in the host's root directory */
     apr_hash_t *targets;  /* of those: rewrite rules map URLs to them */
+    int any_target;       /* rules map to any of them: UnsafePrefixStat */
     apr_hash_t *htaccess; /* AccessFileName files above the jail */
     int overrides;        /* somewhere they are allowed to say something */
     int cgid_deaf;        /* children cannot reach mod_cgid's socket */
@@ -1366,8 +1367,8 @@ static void tree_look(apr_pool_t *p, apr_hash_t *rows,
         if (row != NULL) {
             node_look(p, node, row);
         }
-        gen.overrides |= strncasecmp(node->directive, "AllowOverride", 13) == 0
-                         && strcasecmp(node->args, "None") != 0;
+        gen.any_target |= strncasecmp(node->directive, "Rewrite", 7) == 0
+                          && strcasestr(node->args, "UnsafePrefixStat") != NULL;
         if (strcasecmp(node->directive, "AccessFileName") == 0
             && strchr(node->args, '/') != NULL) {
             finding_add(node, FINDING_ERROR,
@@ -1400,6 +1401,24 @@ static apr_hash_t *host_top(apr_pool_t *p)
         (void)closedir(dir);
     }
     return top;
+}
+
+/* Notes whether .htaccess files may say something anywhere in a server; code
+ * can add sections that are not in the tree. */
+static void overrides_note(server_rec *s)
+{
+    const core_server_config *conf = ap_get_core_module_config(
+        s->module_config);
+    const core_dir_config *dir;
+    int i;
+
+    for (i = 0; i < conf->sec_dir->nelts; i++) {
+        dir = ap_get_core_module_config(
+            APR_ARRAY_IDX(conf->sec_dir, i, ap_conf_vector_t *));
+        gen.overrides |= (dir->override & ~OR_UNSET) != 0
+                         || (dir->override_list != NULL
+                             && !apr_is_empty_table(dir->override_list));
+    }
 }
 
 /* Notes the AccessFileName files of a server in the directories above the jail:
@@ -3775,6 +3794,7 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     }
     for (each = s; gen.fix_root && each != NULL; each = each->next) {
         htaccess_note(pconf, each);
+        overrides_note(each);
     }
     if (is_final_pass()) {
         find_all(ptemp);
@@ -4074,7 +4094,7 @@ static int jail_has_top(request_rec *r, const char *path)
 /* mod_rewrite takes a path for a file when its first component exists, in the
  * jail, and for a URL when it does not (prefix_stat): this makes of it what it
  * is for the host. Returns a status, or OK. */
-static int rewrite_resolve(request_rec *r)
+static int rewrite_resolve(request_rec *r, int is_url)
 {
     const char *root = ap_document_root(r), *rest, *top;
     char *uri = r->uri;
@@ -4093,11 +4113,13 @@ static int rewrite_resolve(request_rec *r)
     }
     rest = root != NULL ? path_below(r->filename, path_trimmed(r->pool, root))
                         : NULL;
-    if (rest == NULL || strcmp(rest, r->uri) == 0) {
+    if (rest == NULL || !is_url || strcmp(rest, r->uri) == 0) {
         return OK;
     }
     top = path_top(r->pool, rest);
-    if (apr_hash_get(gen.targets, top, APR_HASH_KEY_STRING) != NULL
+    if (apr_hash_get(gen.any_target ? gen.top : gen.targets, top,
+                     APR_HASH_KEY_STRING)
+            != NULL
         && !jail_has_top(r, rest)) {
         r->filename = apr_pstrdup(r->pool, rest);
     }
@@ -4111,18 +4133,19 @@ static int chroot_map_to_storage(request_rec *r)
 {
     const chroot_request *state, *main;
     const char *path, *inner;
-    int rv;
+    int is_url, rv;
 
     if (r->filename == NULL || r->filename[0] != '/') {
         return DECLINED; /* proxied, or nothing */
     }
+    is_url = r->filename == r->canonical_filename; /* by ap_core_translate() */
     path = path_canonical(r->pool, r->filename);
     if (path != r->filename) {
         r->filename = apr_pstrdup(r->pool, path);
     }
     state = ap_get_module_config(r->request_config, &chroot_module);
     if (state != NULL && state->rewritten) {
-        rv = rewrite_resolve(r);
+        rv = rewrite_resolve(r, is_url);
         if (rv != OK) {
             return rv;
         }

@@ -771,13 +771,6 @@ def test_overrides_are_known_however_they_are_written(decides, line, how):
             modules=["perl", "macro"])
 
 
-def test_an_override_that_is_not_allowed_is_not_done_without(decides):
-    """Without any AllowOverride httpd reads the file, and answers 500."""
-    done = decides(OUTSIDE, {}, ["/o/x.txt"],
-                   files={"../out/.htaccess": DENY + "\n"})
-    assert done.statuses == [500]
-
-
 def test_sections_about_a_directory_outside_hold_for_its_handler(decides):
     decides(OUTSIDE + directory("${ROOT}/out/private"), [
         ("/o/private/x.txt", 403)])
