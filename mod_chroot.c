@@ -976,8 +976,8 @@ static const char *copy_cure(apr_pool_t *p, const char *path)
 }
 
 /* A host, by its name unless it is an address, or a URL that has one. */
-static void need_host(apr_pool_t *p, const ap_directive_t *node,
-                      const char *host, chroot_level level)
+static void need_host(const ap_directive_t *node, const char *host,
+                      chroot_level level)
 {
     size_t length = strcspn(host, ":/?#, ");
 
@@ -992,8 +992,7 @@ static void need_host(apr_pool_t *p, const ap_directive_t *node,
 }
 
 /* What a directive needs whose words may be URLs of back ends. */
-static void look_backends(apr_pool_t *p, const ap_directive_t *node,
-                          char **words)
+static void look_backends(const ap_directive_t *node, char **words)
 {
     const char *host;
 
@@ -1001,18 +1000,18 @@ static void look_backends(apr_pool_t *p, const ap_directive_t *node,
         host = strstr(*words, "://");
         if (host != NULL && strstr(*words, "unix:") == NULL
             && strncasecmp(*words, "balancer:", 9) != 0) {
-            need_host(p, node, host + 3, FINDING_WARNING);
+            need_host(node, host + 3, FINDING_WARNING);
         }
         host = strstr(*words, "host=");
         if (host != NULL) {
-            need_host(p, node, host + 5, FINDING_WARNING);
+            need_host(node, host + 5, FINDING_WARNING);
         }
     }
 }
 
 /* What a directive needs that decides by names, of hosts or of owners: without
  * it nobody has one, and what is forbidden to a name is allowed. */
-static void look_names(apr_pool_t *p, const ap_directive_t *node, char **words,
+static void look_names(const ap_directive_t *node, char **words,
                        chroot_level level)
 {
     int is_userdir = strcasecmp(node->directive, "UserDir") == 0, i;
@@ -1043,7 +1042,7 @@ static void look_names(apr_pool_t *p, const ap_directive_t *node, char **words,
                  && strcasecmp(words[i], "all") != 0
                  && strncasecmp(words[i], "env=", 4) != 0
                  && strpbrk(words[i], ":/") == NULL) {
-            need_host(p, node, words[i], level);
+            need_host(node, words[i], level);
         }
     }
 }
@@ -1082,7 +1081,7 @@ static int test_is_inside(apr_pool_t *p, const char *name, size_t length)
 
 /* Looks in an expression for tests of files, ap_expr_eval.c, that children
  * cannot make: they decide, and would say no. */
-static void look_tests(apr_pool_t *p, const ap_directive_t *node, char **words)
+static void look_tests(apr_pool_t *p, const ap_directive_t *node)
 {
     static const char *const calls[] = { "file(", "filesize(", NULL };
     static const char *const needs[][2] = { { "SCRIPT_USER", "/etc/passwd" },
@@ -1205,6 +1204,35 @@ static int has_second_host(const char *word, const char *path)
     return *next == ',' && next[1 + strcspn(next + 1, "=, ")] != '=';
 }
 
+/* Whether a link stands in the jail at the jail's own path. */
+static int jail_has_link(apr_pool_t *p)
+{
+    struct stat st;
+
+    return lstat(apr_pstrcat(p, gen.jail, gen.jail, NULL), &st) == 0
+           && S_ISLNK(st.st_mode);
+}
+
+/* With FixRoot off, paths are inner ones. The self-link would make the whole
+ * jail reachable by URL below a directory that URLs are mapped to and that it
+ * stands in. */
+static void look_exposed(apr_pool_t *p, const ap_directive_t *node,
+                         const char *path)
+{
+    if (!gen.fix_root && !gen.mount && gen.jail[1] != '\0'
+        && path_below(gen.jail, path) && jail_has_link(p)) {
+        finding_add(
+            node,
+            /* at a restart somebody in the jail may have made it */
+            is_restart() ? FINDING_WARNING : FINDING_ERROR,
+            apr_psprintf(p,
+                         "maps URLs to \"%s\", where the link %s%s, "
+                         "which leads to the jail itself, would have one; "
+                         "remove it, or set ChrootFixRoot On",
+                         path, gen.jail, gen.jail));
+    }
+}
+
 /* Notes word number n of a directive, if it names a path. */
 static void look_word(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row, char **words, int n)
@@ -1226,8 +1254,11 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
         }
         return;
     }
-    top = path_top(p, path);
+    if (row->does & MAPS) {
+        look_exposed(p, node, path);
+    }
     if (row->form == FORM_TARGET) {
+        top = path_top(p, path);
         if (apr_hash_get(gen.top, top, APR_HASH_KEY_STRING) == NULL) {
             return; /* mod_rewrite takes it for a URL (prefix_stat) */
         }
@@ -1278,42 +1309,13 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
-/* Whether a link stands in the jail at the jail's own path. */
-static int jail_has_link(apr_pool_t *p)
-{
-    struct stat st;
-
-    return lstat(apr_pstrcat(p, gen.jail, gen.jail, NULL), &st) == 0
-           && S_ISLNK(st.st_mode);
-}
-
-/* With FixRoot off, paths are inner ones. The self-link would make the whole
- * jail reachable by URL below a directory that URLs are mapped to and that it
- * stands in. */
-static void look_exposed(apr_pool_t *p, const ap_directive_t *node,
-                         const char *path)
-{
-    if (!gen.fix_root && !gen.mount && gen.jail[1] != '\0'
-        && path_below(gen.jail, path) && jail_has_link(p)) {
-        finding_add(
-            node,
-            /* at a restart somebody in the jail may have made it */
-            is_restart() ? FINDING_WARNING : FINDING_ERROR,
-            apr_psprintf(p,
-                         "maps URLs to \"%s\", where the link %s%s, "
-                         "which leads to the jail itself, would have one; "
-                         "remove it, or set ChrootFixRoot On",
-                         path, gen.jail, gen.jail));
-    }
-}
-
 /* Looks at one directive that is in a row. */
 static void node_look(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row)
 {
     static const char *const proxied[] = { "P", "proxy", NULL };
     apr_array_header_t *list = apr_array_make(p, 8, sizeof(char *));
-    const char *args = node->args, *tail = strrchr(args, '>'), *path, *rest;
+    const char *args = node->args, *tail = strrchr(args, '>');
     char **words, *copy;
     int i;
 
@@ -1334,22 +1336,18 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
     for (i = 0; i < list->nelts - 1; i++) {
         if (row_wants(row, i, list->nelts - 1)) {
             look_word(p, node, row, words, i);
-            path = row->does & MAPS ? word_path(p, row, words, i, &rest) : NULL;
-            if (path != NULL) {
-                look_exposed(p, node, path);
-            }
         }
     }
     if ((row->does & BACKEND)
         && (row->form != FORM_TARGET || rule_has(words, proxied))) {
-        look_backends(p, node, words);
+        look_backends(node, words);
     }
     if (row->does & NAMES) {
-        look_names(p, node, words,
+        look_names(node, words,
                    row->does & DECIDES ? FINDING_ERROR : FINDING_WARNING);
     }
     if (row->does & TESTS) {
-        look_tests(p, node, words);
+        look_tests(p, node);
     }
     if (row->does & RUNS) {
         look_pipes(p, node, words);
@@ -3792,11 +3790,11 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
         || (gen.fix_root && !link_make(ptemp, s) && !is_restart())) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    for (each = s; gen.fix_root && each != NULL; each = each->next) {
-        htaccess_note(pconf, each);
-        overrides_note(each);
-    }
     if (is_final_pass()) {
+        for (each = s; gen.fix_root && each != NULL; each = each->next) {
+            htaccess_note(pconf, each);
+            overrides_note(each);
+        }
         find_all(ptemp);
         (void)findings_log(s, FINDING_WARNING);
         terminals_warn(s);
@@ -4341,10 +4339,10 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (gen.jail == NULL) {
         return OK;
     }
-    gen.top = host_top(pconf);
-    gen.targets = apr_hash_make(pconf);
-    gen.htaccess = apr_hash_make(pconf);
     if (is_final_pass()) {
+        gen.top = host_top(pconf);
+        gen.targets = apr_hash_make(pconf);
+        gen.htaccess = apr_hash_make(pconf);
         gen.paths = apr_array_make(ptemp, 64, sizeof(chroot_path));
         gen.needs = apr_hash_make(ptemp);
         apr_pool_create(&scratch, ptemp);
