@@ -217,8 +217,10 @@ typedef struct {
     apr_hash_t *top;      /* names in the host's root directory */
     apr_hash_t *targets;  /* of those: rewrite rules map URLs to them */
     int any_target;       /* rules map to any of them: UnsafePrefixStat */
-    apr_hash_t *htaccess; /* AccessFileName files above the jail */
-    int overrides;        /* somewhere they are allowed to say something */
+    apr_hash_t *htaccess; /* AccessFileName files outside the jail */
+    apr_hash_t *host;     /* what is known of it outside the jail */
+    int overrides;        /* somewhere .htaccess files may say something */
+    int patterns;         /* a section is about directories by a pattern */
     int cgid_deaf;        /* children cannot reach mod_cgid's socket */
     apr_array_header_t *findings; /* of chroot_finding */
     apr_array_header_t *paths;    /* of chroot_path; NULL: nobody looks */
@@ -920,6 +922,40 @@ static chroot_path *path_note(const ap_directive_t *node, const char *written,
     return note;
 }
 
+/* Notes what is at a path of the host, and at those above it: APR_DIR, or
+ * anything else that is no directory. */
+static void host_note(apr_pool_t *p, const char *path)
+{
+    static const apr_filetype_e is_dir = APR_DIR, is_other = APR_UNKFILE;
+    const apr_filetype_e *type = &is_dir;
+    const char *end = path, *name = "/";
+    struct stat st;
+
+    while (type == &is_dir) {
+        type = lstat(name, &st) == 0 && S_ISDIR(st.st_mode) ? &is_dir
+                                                            : &is_other;
+        apr_hash_set(gen.host, name, APR_HASH_KEY_STRING, type);
+        end += strspn(end, "/");
+        if (*end == '\0') {
+            return;
+        }
+        end += strcspn(end, "/");
+        name = apr_pstrmemdup(p, path, end - path);
+    }
+    /* a section is about what is not there, or about a link */
+    name = path_trimmed(p, apr_pstrdup(p, path));
+    apr_hash_set(gen.host, name, APR_HASH_KEY_STRING, type);
+}
+
+/* What was noted about a path of the host. */
+static apr_filetype_e host_type(const char *path)
+{
+    const apr_filetype_e *type = apr_hash_get(gen.host, path,
+                                              APR_HASH_KEY_STRING);
+
+    return type != NULL ? *type : APR_NOFILE;
+}
+
 /* Notes, once, that a directive needs a file or a directory in the jail by
  * this name. */
 static void need_add(const ap_directive_t *node, const char *path, int mode,
@@ -1257,6 +1293,9 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     if (row->does & MAPS) {
         look_exposed(p, node, path);
     }
+    if ((row->does & MAPS) && path_inside(path) == NULL) {
+        host_note(gen.findings->pool, path);
+    }
     if (row->form == FORM_TARGET) {
         top = path_top(p, path);
         if (apr_hash_get(gen.top, top, APR_HASH_KEY_STRING) == NULL) {
@@ -1401,9 +1440,10 @@ static apr_hash_t *host_top(apr_pool_t *p)
     return top;
 }
 
-/* Notes whether .htaccess files may say something anywhere in a server; code
- * can add sections that are not in the tree. */
-static void overrides_note(server_rec *s)
+/* Notes what <Directory> sections of a server say about directories outside the
+ * jail, and whether .htaccess files may say something anywhere; code can add
+ * sections that are not in the tree. */
+static void sections_note(apr_pool_t *p, server_rec *s)
 {
     const core_server_config *conf = ap_get_core_module_config(
         s->module_config);
@@ -1416,23 +1456,31 @@ static void overrides_note(server_rec *s)
         gen.overrides |= (dir->override & ~OR_UNSET) != 0
                          || (dir->override_list != NULL
                              && !apr_is_empty_table(dir->override_list));
+        if (dir->r != NULL || dir->d_is_fnmatch) {
+            gen.patterns = 1;
+        }
+        else if (path_inside(dir->d) == NULL) {
+            host_note(p, dir->d);
+        }
     }
 }
 
-/* Notes the AccessFileName files of a server in the directories above the jail:
+/* Notes the AccessFileName files of a server in the directories that are known:
  * what they say, children cannot read. */
 static void htaccess_note(apr_pool_t *p, server_rec *s)
 {
     core_server_config *conf = ap_get_core_module_config(s->module_config);
-    const char *names = conf->access_name, *end, *path, *name;
+    const char *names = conf->access_name, *name, *path;
+    apr_hash_index_t *i;
     struct stat st;
+    const void *dir;
 
     while (names != NULL && *names != '\0') {
         name = ap_getword_conf(p, &names);
-        for (end = gen.jail; end != NULL; end = strchr(end + 1, '/')) {
-            path = apr_psprintf(p, "%.*s/%s", (int)(end - gen.jail), gen.jail,
-                                name);
-            if (lstat(path, &st) == 0) {
+        for (i = apr_hash_first(p, gen.host); i != NULL; i = apr_hash_next(i)) {
+            apr_hash_this(i, &dir, NULL, NULL);
+            path = ap_make_full_path(p, dir, name);
+            if (host_type(dir) == APR_DIR && lstat(path, &st) == 0) {
                 apr_hash_set(gen.htaccess, path, APR_HASH_KEY_STRING, path);
             }
         }
@@ -3791,9 +3839,12 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (is_final_pass()) {
+        host_note(pconf, path_parent(pconf, gen.jail));
+        for (each = s; gen.fix_root && each != NULL; each = each->next) {
+            sections_note(pconf, each);
+        }
         for (each = s; gen.fix_root && each != NULL; each = each->next) {
             htaccess_note(pconf, each);
-            overrides_note(each);
         }
         find_all(ptemp);
         (void)findings_log(s, FINDING_WARNING);
@@ -4180,9 +4231,23 @@ static int chroot_map_outside(request_rec *r)
     return rv != OK ? rv : ap_file_walk(r);
 }
 
+/* Whether a look at r->filename, which is outside the jail, may go on as if a
+ * directory were there. Not where there may be another thing and where that
+ * matters: by a section, or to what follows in the path. */
+static int outside_is_known(const request_rec *r)
+{
+    apr_filetype_e type = host_type(r->filename);
+
+    return type == APR_DIR
+           || (type == APR_NOFILE && !gen.patterns
+               && (r->path_info == NULL
+                   || r->path_info[strspn(r->path_info, "/")] == '\0'));
+}
+
 /* The directory walk's look at r->filename. In the jail it is by the inner
- * name: the jail is a directory and not the link. Above it, and on the way to a
- * path outside, there are directories; at its end there is nothing. */
+ * name: the jail is a directory and not the link. Outside it goes as far as
+ * everything is known; at its end there is nothing. httpd's answer to EACCES is
+ * 403. */
 static apr_status_t chroot_dirwalk_stat(apr_finfo_t *finfo, request_rec *r,
                                         apr_int32_t wanted)
 {
@@ -4191,6 +4256,9 @@ static apr_status_t chroot_dirwalk_stat(apr_finfo_t *finfo, request_rec *r,
     if (inner == NULL) {
         if (!(wanted & APR_FINFO_LINK)) {
             return APR_ENOENT;
+        }
+        if (!outside_is_known(r)) {
+            return APR_EACCES;
         }
         inner = "/";
     }
@@ -4201,8 +4269,8 @@ static apr_status_t chroot_dirwalk_stat(apr_finfo_t *finfo, request_rec *r,
 }
 
 /* The directory walk's look for a .htaccess file in dir, which ends with "/".
- * What children cannot read they must not do without: httpd's answer to EACCES
- * is 403. httpd looks for the file, too, where nothing says AllowOverride. */
+ * What children cannot read they must not do without. httpd looks for the file,
+ * too, where nothing says AllowOverride. */
 static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
                                          const char *name,
                                          ap_configfile_t **file,
@@ -4215,10 +4283,11 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
         return ap_pcfg_openfile(file, r->pool,
                                 ap_make_full_path(r->pool, inner, name));
     }
-    if (strncmp(gen.jail, dir, strlen(dir)) != 0) {
-        return gen.overrides ? APR_EACCES : APR_ENOENT;
+    if (apr_hash_get(gen.htaccess, *full_name, APR_HASH_KEY_STRING) != NULL
+        || host_type(path_trimmed(r->pool, dir)) != APR_DIR) {
+        return APR_EACCES;
     }
-    return apr_hash_get(gen.htaccess, *full_name, APR_HASH_KEY_STRING) != NULL
+    return gen.overrides && strncmp(gen.jail, dir, strlen(dir)) != 0
                ? APR_EACCES
                : APR_ENOENT;
 }
@@ -4343,6 +4412,7 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
         gen.top = host_top(pconf);
         gen.targets = apr_hash_make(pconf);
         gen.htaccess = apr_hash_make(pconf);
+        gen.host = apr_hash_make(pconf);
         gen.paths = apr_array_make(ptemp, 64, sizeof(chroot_path));
         gen.needs = apr_hash_make(ptemp);
         apr_pool_create(&scratch, ptemp);

@@ -541,7 +541,7 @@ def judge(case, plain, jailed):
         if was == now or (now[0] == 404 and case.jail in request[1]):
             continue            # the jail's own path has no URL in it
         text = f"{request}\n    plain  {was}\n    jailed {now}"
-        if was[0] in DENIED and now[0] not in (*DENIED, 404):
+        if was[0] in DENIED and now[0] < 400:
             found.append(("OPENED", text))
         elif now[0] == 200 and was[0] != 200:
             found.append(("APPEARED", text))

@@ -771,9 +771,33 @@ def test_overrides_are_known_however_they_are_written(decides, line, how):
             modules=["perl", "macro"])
 
 
+@pytest.mark.parametrize("where", ["", "/private", "/private/deep"])
+def test_an_htaccess_outside_counts_where_nothing_says_override(decides,
+                                                                where):
+    """httpd reads it, and its directives are an error there."""
+    done = decides(OUTSIDE, {}, ["/o/private/deep/x.txt"],
+                   ignore=["(?s).*"],
+                   files={f"../out{where}/.htaccess": DENY + "\n"})
+    assert [answer.status for answer in done.jailed] == [403]
+
+
 def test_sections_about_a_directory_outside_hold_for_its_handler(decides):
     decides(OUTSIDE + directory("${ROOT}/out/private"), [
         ("/o/private/x.txt", 403)])
+
+
+@pytest.mark.parametrize("name, argument", [
+    ("Directory", "${ROOT}/out/private/x.txt/y"),
+    ("Directory", "${ROOT}/out/private/gone/a"),
+    ("Directory", "${ROOT}/out/private/*/y"),
+    ("DirectoryMatch", "/(x[.]txt/y|gone/a)"), ("Files", "y"), ("Files", "a")])
+def test_sections_below_what_is_no_directory_outside_grant_nothing(
+        decides, name, argument):
+    """httpd ends its walk at a file, and at what is missing."""
+    decides(OUTSIDE + directory("/", "AllowOverride None")
+            + directory("${ROOT}/out/private")
+            + section(name, argument, "Require all granted"), {},
+            ["/o/private/x.txt/y", "/o/private/gone/a"])
 
 
 def test_a_handler_for_a_directory_outside_answers(decides):
