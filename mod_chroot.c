@@ -30,6 +30,7 @@
 #include "http_main.h"
 #include "http_protocol.h"
 #include "http_request.h"
+#include "ap_expr.h"
 #include "ap_mpm.h"
 #include "mod_status.h"
 #include "mpm_common.h"
@@ -661,8 +662,7 @@ typedef enum {
 #define WRITES  4  /* children write to it */
 #define BACKEND 8  /* words are URLs whose hosts children look up */
 #define NAMES   16 /* words may be names of hosts or of users */
-#define TESTS   32 /* its arguments are an expression, which may test files */
-#define RUNS    64 /* words that begin with "|" or "prg:" run outside */
+#define RUNS    32 /* words that begin with "|" or "prg:" run outside */
 
 /* What there is to know of directives that name paths, or need files: httpd
  * 2.4's own by module, then those of others. All others name none, or name
@@ -686,7 +686,7 @@ static const chroot_directive directives[] = {
     { "WSGIScriptAlias WSGIScriptAliasMatch", 1, FORM_ROOTED, MAPS },
     /* mod_rewrite.c */
     { "RewriteRule", 1, FORM_TARGET, MAPS | BACKEND },
-    { "RewriteCond", 0, FORM_TESTED, DECIDES | TESTS },
+    { "RewriteCond", 0, FORM_TESTED, DECIDES },
     { "RewriteMap", 1, FORM_TYPED, DECIDES | RUNS },
     /* mod_authn_file.c, mod_auth_digest.c, mod_authn_dbm.c, mod_authz_*.c,
      * mod_proxy_express.c, mod_authnz_svn */
@@ -734,10 +734,8 @@ static const chroot_directive directives[] = {
     { "php_value php_admin_value", EACH, FORM_PHP, 0 },
     /* core.c, mod_authz_*.c, mod_access_compat.c, mod_setenvif.c */
     { "<Directory <DirectoryMatch", LAST, FORM_SECTION, 0 },
-    { "<If <ElseIf SetEnvIfExpr SSLRequire", 0, FORM_NONE, TESTS },
-    { "Require", 0, FORM_NONE, DECIDES | TESTS | NAMES },
-    { "Allow Deny", 0, FORM_NONE, DECIDES | NAMES },
-    { "SetEnvIf SetEnvIfNoCase", 0, FORM_NONE, DECIDES | NAMES },
+    { "Require Allow Deny SetEnvIf SetEnvIfNoCase", 0, FORM_NONE,
+      DECIDES | NAMES },
     { "HostnameLookups SSLUseStapling SSLOCSPEnable ProxyRequests", 0,
       FORM_NONE, NAMES },
     /* mod_log_config.c, core.c, mod_log_forensic.c */
@@ -1083,10 +1081,10 @@ static void look_names(const ap_directive_t *node, char **words,
     }
 }
 
-/* Whether a tested name, whose end is a quote or a blank, is of a file that
- * children see: it begins with the jail or with a variable that names what is
- * served, and climbs nowhere. */
-static int test_is_inside(apr_pool_t *p, const char *name, size_t length)
+/* Whether a name that a RewriteCond tests is of a file that children see: it
+ * begins with the jail or with a variable that names what is served, and climbs
+ * nowhere. */
+static int test_is_inside(const char *name)
 {
     static const char *const known[] = { "%{REQUEST_FILENAME}",
                                          "%{SCRIPT_FILENAME}",
@@ -1095,10 +1093,9 @@ static int test_is_inside(apr_pool_t *p, const char *name, size_t length)
                                          "%{LA-U:REQUEST_FILENAME}",
                                          "%{LA-F:REQUEST_FILENAME}",
                                          NULL };
-    const char *up = strstr(name, "/..");
     int i;
 
-    if (up != NULL && (size_t)(up - name) < length) {
+    if (strstr(name, "/..") != NULL) {
         return 0;
     }
     for (i = 0; known[i] != NULL; i++) {
@@ -1106,66 +1103,12 @@ static int test_is_inside(apr_pool_t *p, const char *name, size_t length)
             return 1;
         }
     }
-    if (length < gen.length || strncmp(name, gen.jail, gen.length) != 0) {
-        /* above the jail there are directories on both sides */
-        return path_below(gen.jail, apr_pstrmemdup(p, name, length)) != NULL;
+    if (strncmp(name, gen.jail, gen.length) != 0) {
+        return path_below(gen.jail, name) != NULL; /* directories everywhere */
     }
     name += gen.length;
-    return length == gen.length || *name == '/'
+    return *name == '\0' || *name == '/'
            || strncmp(name, "%{REQUEST_URI}", 14) == 0;
-}
-
-/* Looks in an expression for tests of files, ap_expr_eval.c, that children
- * cannot make: they decide, and would say no. */
-static void look_tests(apr_pool_t *p, const ap_directive_t *node)
-{
-    static const char *const calls[] = { "file(", "filesize(", NULL };
-    static const char *const needs[][2] = { { "SCRIPT_USER", "/etc/passwd" },
-                                            { "SCRIPT_GROUP", "/etc/group" },
-                                            { "REMOTE_HOST",
-                                              "/etc/resolv.conf" } };
-    const char *c, *name;
-    size_t length, i;
-
-    for (i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
-        if (strcasestr(node->args, needs[i][0]) != NULL) {
-            need_add(node, needs[i][1], R_OK, FINDING_ERROR);
-        }
-    }
-    if (node->args[strcspn(node->args, "-(")] == '\0') {
-        return; /* as nearly all */
-    }
-    for (c = node->args; *c != '\0'; c++) {
-        name = NULL;
-        if (*c == '-' && c[1] != '\0' && strchr("defslLhx", c[1]) != NULL
-            && (apr_isspace(c[2]) || c[2] == '\'' || c[2] == '"')
-            && (c == node->args || strchr(" \t!(\"'", c[-1]) != NULL)) {
-            name = c + 2 + strspn(c + 2, " \t");
-        }
-        for (i = 0; calls[i] != NULL; i++) {
-            if (strncasecmp(c, calls[i], strlen(calls[i])) == 0) {
-                name = c + strlen(calls[i]);
-                name += strspn(name, " \t");
-            }
-        }
-        if (name == NULL || *name == '\0'
-            || (*name != '\'' && *name != '"' && *name != '%')) {
-            continue;
-        }
-        name += *name != '%';
-        length = strcspn(name, "'\")");
-        if (gen.mount && *name == '/') {
-            name = apr_pstrmemdup(p, name, length);
-            path_note(node, name, name)->level = FINDING_ERROR;
-        }
-        else if (!gen.mount && length > 0 && !test_is_inside(p, name, length)) {
-            finding_add(node, gen.fix_root ? FINDING_ERROR : FINDING_NOTE,
-                        apr_psprintf(p,
-                                     "tests the file \"%.*s\", and children "
-                                     "see those in the jail %s only",
-                                     (int)length, name, gen.jail));
-        }
-    }
 }
 
 /* Programs that a directive runs outside, on purpose. */
@@ -1280,7 +1223,7 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     if (path == NULL) {
         if (row->form == FORM_TESTED && gen.fix_root && words[n + 1] != NULL
             && is_file_test(words[n + 1]) && strcasecmp(words[n], "expr") != 0
-            && !test_is_inside(p, words[n], strlen(words[n]))) {
+            && !test_is_inside(words[n])) {
             finding_add(node, FINDING_ERROR,
                         apr_psprintf(p,
                                      "tests the file \"%s\", which may be "
@@ -1306,8 +1249,7 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
                      APR_HASH_KEY_STRING, gen.targets);
     }
     if (gen.fix_root && path_inside(path) == NULL && row->form != FORM_SECTION
-        && (row->form != FORM_TESTED
-            || !test_is_inside(p, words[n], strlen(words[n])))) {
+        && (row->form != FORM_TESTED || !test_is_inside(words[n]))) {
         error = outside_error(p, row, path);
     }
     if (error != NULL) {
@@ -1385,9 +1327,6 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
         look_names(node, words,
                    row->does & DECIDES ? FINDING_ERROR : FINDING_WARNING);
     }
-    if (row->does & TESTS) {
-        look_tests(p, node);
-    }
     if (row->does & RUNS) {
         look_pipes(p, node, words);
     }
@@ -1440,8 +1379,8 @@ static apr_hash_t *host_top(apr_pool_t *p)
     return top;
 }
 
-/* Notes what <Directory> sections of a server say about directories outside the
- * jail, and whether .htaccess files may say something anywhere; code can add
+/* Notes what a server's document root and <Directory> sections are about outside
+ * the jail, and whether .htaccess files may say something anywhere; code can add
  * sections that are not in the tree. */
 static void sections_note(apr_pool_t *p, server_rec *s)
 {
@@ -1450,6 +1389,9 @@ static void sections_note(apr_pool_t *p, server_rec *s)
     const core_dir_config *dir;
     int i;
 
+    if (path_inside(conf->ap_document_root) == NULL) {
+        host_note(p, conf->ap_document_root);
+    }
     for (i = 0; i < conf->sec_dir->nelts; i++) {
         dir = ap_get_core_module_config(
             APR_ARRAY_IDX(conf->sec_dir, i, ap_conf_vector_t *));
@@ -4101,6 +4043,7 @@ static void chroot_child_init(apr_pool_t *p, server_rec *s)
 typedef struct {
     int rewritten; /* mod_rewrite sets r->filename, or who comes before it */
     int stripped;  /* the names are inner ones */
+    int blind;     /* an expression was about a file outside */
 } chroot_request;
 
 static chroot_request *request_state(request_rec *r)
@@ -4206,13 +4149,16 @@ static int chroot_map_to_storage(request_rec *r)
             r->filename = apr_pstrcat(r->pool, gen.jail, r->filename, NULL);
         }
     }
-    r->canonical_filename = r->filename;
     inner = path_inside(r->filename);
-    return inner != NULL
-                   && (path_inside(inner) != NULL
-                       || path_below(inner, LINK_ANCHOR) != NULL)
-               ? HTTP_NOT_FOUND
-               : DECLINED;
+    if (inner != NULL && path_inside(inner) != NULL) {
+        /* httpd's walk would not come as far as to what is behind it */
+        r->filename = apr_pstrmemdup(r->pool, r->filename, 2 * gen.length);
+    }
+    else if (inner == NULL || path_below(inner, LINK_ANCHOR) == NULL) {
+        r->canonical_filename = r->filename;
+        return DECLINED;
+    }
+    return HTTP_NOT_FOUND;
 }
 
 /* Instead of the core, for paths outside: there is no file, but the sections
@@ -4283,11 +4229,9 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
         return ap_pcfg_openfile(file, r->pool,
                                 ap_make_full_path(r->pool, inner, name));
     }
-    if (apr_hash_get(gen.htaccess, *full_name, APR_HASH_KEY_STRING) != NULL
-        || host_type(path_trimmed(r->pool, dir)) != APR_DIR) {
-        return APR_EACCES;
-    }
-    return gen.overrides && strncmp(gen.jail, dir, strlen(dir)) != 0
+    return apr_hash_get(gen.htaccess, *full_name, APR_HASH_KEY_STRING) != NULL
+                   || (gen.overrides
+                       && strncmp(gen.jail, dir, strlen(dir)) != 0)
                ? APR_EACCES
                : APR_ENOENT;
 }
@@ -4298,8 +4242,13 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
 static int chroot_fixups(request_rec *r)
 {
     const chroot_request *main = NULL;
+    const chroot_request *state = ap_get_module_config(r->request_config,
+                                                       &chroot_module);
     const char *inner, *root, *context;
 
+    if (state != NULL && state->blind) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     if (r->main != NULL) {
         main = ap_get_module_config(r->main->request_config, &chroot_module);
         if (main == NULL || !main->stripped) {
@@ -4326,6 +4275,140 @@ static int chroot_fixups(request_rec *r)
         ap_set_document_root(r, inner);
     }
     return DECLINED;
+}
+
+/* A flag of ours, for a look-up that is repeated */
+#define LOOKED_UP (1 << 30)
+
+/* A test of a file, or a function of one, as its module has it */
+typedef struct {
+    ap_expr_op_unary_t *operator;
+    ap_expr_string_func_t *function;
+    const void *data;
+} chroot_test;
+
+/* Whether children see what is at a path: it is in the jail, or above it, where
+ * there are directories. */
+static int is_seen(apr_pool_t *p, const char *path)
+{
+    path = *path == '/' ? path_canonical(p, path) : "";
+    return path_inside(path) != NULL || path_below(gen.jail, path) != NULL;
+}
+
+/* Whether the file that an expression names can be looked at. What is outside
+ * nobody knows here: the request fails, whatever the expression is for. */
+static int test_may_run(ap_expr_eval_ctx_t *ctx, const char *name)
+{
+    if (*name == '\0' || is_seen(ctx->p, name)) {
+        return 1;
+    }
+    *ctx->err = apr_pstrcat(ctx->p, "children do not see the file ", name,
+                            NULL);
+    if (ctx->r != NULL) {
+        request_state(ctx->r)->blind = 1;
+    }
+    return 0;
+}
+
+static int test_operator(ap_expr_eval_ctx_t *ctx, const void *data,
+                         const char *name)
+{
+    const chroot_test *test = data;
+
+    return test_may_run(ctx, name) && test->operator(ctx, test->data, name);
+}
+
+static const char *test_function(ap_expr_eval_ctx_t *ctx, const void *data,
+                                 const char *name)
+{
+    const chroot_test *test = data;
+
+    if (!test_may_run(ctx, name)) {
+        return "";
+    }
+    return test->function(ctx, test->data, name);
+}
+
+/* The first directive whose arguments hold a text, or ChrootDir. */
+static const ap_directive_t *node_naming(const ap_directive_t *node,
+                                         const char *text)
+{
+    const ap_directive_t *found = NULL;
+
+    for (; node != NULL && found == NULL; node = node->next) {
+        found = strcasestr(node->args, text) != NULL
+                    ? node
+                    : node_naming(node->first_child, text);
+    }
+    return found;
+}
+
+/* Notes that an expression of the configuration decides by a file. */
+static void test_note(apr_pool_t *p, const char *name)
+{
+    const ap_directive_t *node = node_naming(ap_conftree, name);
+
+    node = node != NULL ? node : gen.node;
+    if (gen.mount && *name == '/') {
+        path_note(node, name, name)->level = FINDING_ERROR;
+    }
+    else if (!gen.mount && *name != '\0' && !is_seen(p, name)) {
+        finding_add(node, FINDING_ERROR,
+                    apr_psprintf(p,
+                                 "tests the file \"%s\", and children see "
+                                 "those in the jail %s only",
+                                 name, gen.jail));
+    }
+}
+
+/* Parent, while the configuration is carried out, and children for .htaccess
+ * files: looks at what an expression is made of, for files that children do not
+ * see (util_expr_eval.c). */
+static int chroot_expr_lookup(ap_expr_lookup_parms *parms)
+{
+    static const char *const needs[][2] = { { "SCRIPT_USER", "/etc/passwd" },
+                                            { "SCRIPT_GROUP", "/etc/group" },
+                                            { "REMOTE_HOST",
+                                              "/etc/resolv.conf" } };
+    int is_test = parms->type == AP_EXPR_FUNC_OP_UNARY, i, rv;
+    const ap_directive_t *node;
+    chroot_test *test;
+
+    if (!gen.fix_root && !gen.mount) {
+        return DECLINED;
+    }
+    for (i = 0; i < 3 && gen.paths != NULL; i++) {
+        if (parms->type == AP_EXPR_FUNC_VAR
+            && strcasecmp(parms->name, needs[i][0]) == 0) {
+            node = node_naming(ap_conftree, needs[i][0]);
+            need_add(node != NULL ? node : gen.node, needs[i][1], R_OK,
+                     FINDING_ERROR);
+        }
+    }
+    if ((parms->flags & LOOKED_UP)
+        || !(is_test ? parms->name[0] != '\0' && parms->name[1] == '\0'
+                           && strchr("defsLhx", parms->name[0]) != NULL
+                     : parms->type == AP_EXPR_FUNC_STRING
+                           && (strcasecmp(parms->name, "file") == 0
+                               || strcasecmp(parms->name, "filesize") == 0))) {
+        return DECLINED;
+    }
+    if (parms->arg != NULL && gen.paths != NULL) {
+        test_note(parms->ptemp, parms->arg);
+    }
+    if (gen.mount) {
+        return DECLINED;
+    }
+    parms->flags |= LOOKED_UP;
+    rv = ap_run_expr_lookup(parms);
+    test = apr_palloc(parms->pool, sizeof(*test));
+    *(const void **)(is_test ? (void *)&test->operator
+                             : (void *)&test->function) = *parms->func;
+    test->data = *parms->data;
+    *parms->func = is_test ? (const void *)test_operator
+                           : (const void *)test_function;
+    *parms->data = test;
+    return rv;
 }
 
 /* Answers for mod_cgid when its daemon is out of reach, but only what it would
@@ -4724,6 +4807,7 @@ static const char *chroot_cmd_chrootbind(cmd_parms *cmd, void *unused, int argc,
 static void chroot_register_hooks(apr_pool_t *p)
 {
     ap_hook_pre_config(chroot_pre_config, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_expr_lookup(chroot_expr_lookup, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_check_config(chroot_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_open_logs(chroot_open_logs, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_post_config(chroot_post_config, NULL, NULL, APR_HOOK_REALLY_LAST);

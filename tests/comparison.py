@@ -12,7 +12,7 @@ from harness import PLAIN, Request
 
 JAILED = "ChrootDir ${JAIL}\nChrootFixRoot On\n"
 IGNORED_HEADERS = {"date", "expires", "age"}
-NOTHING = (401, 403, 404)
+NOTHING = (401, 403, 404, 500)
 ABOUT_A_REQUEST = r":(alert|crit|error|warn)\] .*\[client "
 
 

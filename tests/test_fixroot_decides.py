@@ -771,11 +771,12 @@ def test_overrides_are_known_however_they_are_written(decides, line, how):
             modules=["perl", "macro"])
 
 
-@pytest.mark.parametrize("where", ["", "/private", "/private/deep"])
+@pytest.mark.parametrize("where", ["", "/private"])
 def test_an_htaccess_outside_counts_where_nothing_says_override(decides,
                                                                 where):
     """httpd reads it, and its directives are an error there."""
-    done = decides(OUTSIDE, {}, ["/o/private/deep/x.txt"],
+    done = decides(OUTSIDE + directory("${ROOT}/out/private", "Options None"),
+                   {}, ["/o/private/deep/x.txt"],
                    ignore=["(?s).*"],
                    files={f"../out{where}/.htaccess": DENY + "\n"})
     assert [answer.status for answer in done.jailed] == [403]
@@ -1110,7 +1111,6 @@ def test_the_destination_of_webdav_is_decided_about_by_its_outer_name(
     'rewritecond "/etc/passwd" "-f"', "RewriteCond ${JAIL}/../out/x.txt -f",
     "RewriteCond expr \"-f '/etc/passwd'\"",
     "RewriteCond \"expr\" \"-f '/etc/passwd'\"",
-    "<Location />\nRequire expr \"-d %{ENV:P}\"\n</Location>",
     "RewriteCond %1 -d", "RewriteCond %{ENV:P} -f",
     "RewriteCond %{REQUEST_URI} -f",
     "RewriteMap m txt:${ROOT}/out/x.txt", "RewriteMap m rnd:${ROOT}/out/x.txt",
@@ -1119,6 +1119,48 @@ def test_the_destination_of_webdav_is_decided_about_by_its_outer_name(
     '<If "true">\nAuthGroupFile ${JAIL}2/x.txt\n</If>'])
 def test_what_decides_by_a_file_outside_is_an_error(refused, lines):
     refused(SITE + lines + "\n", "the jail")
+
+
+COMPUTED_TESTS = [
+    "<If \"-f '%{ENV:P}'\">\nRequire all denied\n</If>",
+    'Require expr "! -f %{env:P}"', 'Require not expr "-s %{reqenv:P}"',
+    "SetEnvIfExpr \"-e '%{ENV:P}'\" bad\nRequire not env bad",
+    # these not in .htaccess files
+    "SetEnvIfExpr \"-n file('%{ENV:P}')\" bad\nRequire not env bad",
+    "Require expr \"filesize('%{ENV:P}') -lt 1\""]
+
+
+@pytest.mark.parametrize("place", ["Directory", ".htaccess"])
+@pytest.mark.parametrize("where", ["${ROOT}/out/x.txt", "${JAIL}/html/f.txt",
+                                   "${JAIL}/html/../../out/x.txt"])
+def test_a_computed_name_of_a_file_that_decides(decides, place, where):
+    """Outside, nobody knows what is there: nothing is granted."""
+    files, config, answers = {}, SITE + f"SetEnv P {where}\n" + (
+        f"SetEnvIf Request_URI . P={where}\n"), []
+    for number, text in enumerate(
+            COMPUTED_TESTS[:4 if place == ".htaccess" else None]):
+        if "Require not" in text:
+            text = text.replace("Require not", "<RequireAll>\nRequire all "
+                                "granted\nRequire not") + "\n</RequireAll>"
+        files[f"html/e{number}/x.txt"] = "x\n"
+        if place == ".htaccess":
+            files[f"html/e{number}/.htaccess"] = text + "\n"
+        else:
+            config += directory(f"${{JAIL}}/html/e{number}", text)
+        answers.append((f"/e{number}/x.txt", 403))
+    config += directory("${JAIL}/html", "AllowOverride All")
+    inside = "JAIL" in where and ".." not in where
+    done = decides(config, answers if inside else {},
+                   [] if inside else [request for request, _ in answers],
+                   files=files, ignore=["(?s).*do not see the file.*"])
+    assert all(answer.status in (403, 500) for answer in done.jailed)
+
+
+@pytest.mark.parametrize("text", ["! -f '/etc/passwd'", "! -d '/usr/share'"])
+def test_a_literal_name_in_an_htaccess_file(decides, text):
+    decides(SITE + directory("${JAIL}/html", "AllowOverride All"), {},
+            ["/open/x.txt"], files={"html/open/.htaccess":
+                                    f'Require expr "{text}"\n'})
 
 
 # -- the self-link has no URL

@@ -279,7 +279,7 @@ def test_a_jail_that_cannot_be_searched_any_more_does_not_end_the_server(
     server.serving()                    # a child that starts may meet AH00166
     server.expect_log(r":alert\].*cannot search it")
     server.expect_log(r":alert\].*goes on")
-    server.allow_log(r":alert\]|AH00045|AH00046")
+    server.allow_log(r":alert\]|AH00035|AH00045|AH00046")
     server.jail.chmod(0o700)
     begun = begin_graceful(server)
     wait_for(begun, "the restart", 30)
