@@ -4322,11 +4322,12 @@ static const char *test_function(ap_expr_eval_ctx_t *ctx, const void *data,
                                  const char *name)
 {
     const chroot_test *test = data;
+    const char *value = "";
 
-    if (!test_may_run(ctx, name)) {
-        return "";
+    if (test_may_run(ctx, name)) {
+        value = test->function(ctx, test->data, name);
     }
-    return test->function(ctx, test->data, name);
+    return value;
 }
 
 /* The first directive whose arguments hold a text, or ChrootDir. */
