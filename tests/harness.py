@@ -589,11 +589,13 @@ class Server:
         wait_for(lambda: all(procfs.is_jailed(pid, jail) for pid in pids),
                  f"{pids} to be in {jail}, not in "
                  f"{[procfs.root_path(pid) for pid in pids]}")
+
+        def is_user(pid, tid):
+            assert procfs.uids(pid, tid) == [uid_of(self.user)] * 4
+            assert procfs.gids(pid, tid) == [gid_of(self.group)] * 4
+            assert procfs.capabilities(pid, tid) == 0
         for pid in pids:
-            for tid in procfs.tasks(pid):
-                assert procfs.uids(pid, tid) == [uid_of(self.user)] * 4
-                assert procfs.gids(pid, tid) == [gid_of(self.group)] * 4
-                assert procfs.capabilities(pid, tid) == 0
+            procfs.each_thread(pid, is_user)
         if procfs.alive(self.pid) and self.pid not in pids:
             assert procfs.root_id(self.pid) == procfs.dir_id("/")
         return pids
