@@ -23,6 +23,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+# shellcheck disable=SC2016 # apt fills them in
 # The archive of this machine's own release, without what is for security alone.
 mirror()
 {
@@ -41,6 +42,7 @@ apt_settings()
 
 # In the new system as root and process 1 of a mount and a pid namespace. Its
 # root is a mount point, as a machine's is.
+# shellcheck disable=SC2016 # for another shell
 enter='
 cd "$1"
 shift
