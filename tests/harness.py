@@ -2,6 +2,7 @@
 import base64
 import contextlib
 import functools
+import glob
 import grp
 import http.client
 import os
@@ -12,6 +13,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import sysconfig
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +28,21 @@ MPMS = ("event", "worker", "prefork")
 VARIANTS = ("late", "early")
 CONFIGURE_FLAGS = {"late": [], "early": ["--disable-late-chroot"]}
 PLAIN = None
+
+
+
+def installed(pattern):
+    """A package's file that has the release's version in its name."""
+    return max(glob.glob(pattern), default=pattern)
+
+
+MOD_PHP = ("php", installed("/usr/lib/apache2/modules/libphp[78]*.so"))
+if "/libphp7" in MOD_PHP[1]:
+    MOD_PHP = ("php7", MOD_PHP[1])
+PHP_CGI = installed("/usr/bin/php-cgi[78].*")
+PHP_FPM = installed("/usr/sbin/php-fpm[78].*")
+PYTHON_LIBRARY = "/usr/lib/python{}.{}".format(*sys.version_info)
+MULTIARCH = sysconfig.get_config_var("MULTIARCH")      # x86_64-linux-gnu
 
 USER = GROUP = "www-data"
 

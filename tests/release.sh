@@ -60,7 +60,7 @@ exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM="${TERM-dumb}" \
     LC_ALL=C.UTF-8 CI=true SMOKE="$smoke" "$@"'
 inside()
 {
-    smoke=$smoke unshare --mount --propagation private --pid --fork \
+    smoke=$smoke $as unshare --mount --propagation private --pid --fork \
         --kill-child sh -euc "$enter" sh "$root" "$@"
 }
 
@@ -71,6 +71,9 @@ clean_up()
 }
 
 need debootstrap
+# uname says i686 there, as on a machine of that architecture.
+as=
+[ "$arch" != i386 ] || as=linux32
 # trixie's debootstrap wants the keys of its own day; these are the machine's.
 place=$(mktemp -d "/var/lib/mod_chroot-$release.XXXXXX")
 trap clean_up EXIT

@@ -18,8 +18,8 @@ import threading
 import pytest
 
 import procfs
-from harness import (BUSYBOX, PLAIN, PROJECT, TESTS, UID, USER, Dir, Link, Mode,
-                     Server, put, read, run, run_ok, script, wait_for)
+from harness import (BUSYBOX, MOD_PHP, MULTIARCH, PLAIN, PROJECT, TESTS, UID, USER, Dir,
+                     Link, Mode, Server, put, read, run, run_ok, script, wait_for)
 
 README = (PROJECT / "README.md").read_text()
 CAVEATS = (PROJECT / "CAVEATS.md").read_text()
@@ -304,7 +304,8 @@ class Documented(Server):
                 .replace("/run/apache2/apache2.pid",
                          f"{self.root}/{self.pid_file}")
                 .replace("/root/lookups", f"{self.root}/lookups")
-                .replace("service apache2", "apachectl"))
+                .replace("service apache2", "apachectl")
+                .replace("x86_64-linux-gnu", MULTIARCH))
 
     def shell(self, text):
         """Run a document's commands -> what they print."""
@@ -485,7 +486,6 @@ PHP = ON + """\
 </FilesMatch>
 php_value html_errors Off
 """
-MOD_PHP = ("php", "/usr/lib/apache2/modules/libphp8.2.so")
 NO_ZONES = "needs /usr/share/zoneinfo in the jail"
 
 
@@ -733,7 +733,7 @@ def test_strace_finds_a_library_and_loadfile_loads_it(php):
     found = server.shell(end.partition("; ")[2])
     assert "libblkid.so.1" in found[found.index("chroot("):]
 
-    server.config = block(LOAD) + server.config
+    server.config = server.filled_in(block(LOAD)) + server.config
     server.write_config()
     server.graceful()
     assert server.get("/page.php").text == "loaded"

@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 
 from comparison import JAILED, compare as compared
-from harness import (UID, Dir, File, Link, Request, put, run_ok, self_link,
-                     wait_for)
+from harness import (MOD_PHP, UID, Dir, File, Link, Request, put, run_ok,
+                     self_link, wait_for)
 
 SITE = 'DocumentRoot "${JAIL}/www"\n'
 FILES = {"www/index.html": "home", "www/f.txt": "file", "www/p/x.txt": "x"}
-PHP = ("php", "/usr/lib/apache2/modules/libphp8.2.so")
 
 
 @pytest.fixture
@@ -91,7 +90,7 @@ RewriteCond ${JAIL}%{REQUEST_URI} -s [OR]
 RewriteCond "${JAIL}/a b" "-e"
 RewriteRule ^/[{]\\.x\\$ - [E=x:a\\ b]
 """),
-    "PHP": ([PHP], """\
+    "PHP": ([MOD_PHP], """\
 php_value auto_prepend_file ${JAIL}/p
 php_value auto_append_file ${JAIL}/p
 php_value open_basedir ${JAIL}/p
