@@ -1,7 +1,7 @@
 #!/bin/sh
 # A stock Apache httpd with its children in a jail, from one command:
 #
-#   sudo ./quickstart.sh [--once] [--port N]
+#   ./quickstart.sh [--once] [--port N]
 #
 # Installs what a build needs, builds mod_chroot, starts the distribution's own
 # httpd with a small sample site on 127.0.0.1:8080 and shows where its children
@@ -18,7 +18,7 @@ fail() { printf 'quickstart.sh: %s\n' "$*" >&2; exit 1; }
 
 usage()
 {
-    echo "usage: sudo ./quickstart.sh [--once] [--port N]" >&2
+    echo "usage: ./quickstart.sh [--once] [--port N]" >&2
     exit 2
 }
 
@@ -39,6 +39,14 @@ esac
     fail "only root may chroot: run it as root, with sudo for example"
 [ -d /proc/self ] || fail "/proc is not mounted: the children are found there"
 
+# Of this process, by their numbers in capabilities(7).
+held=0x$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
+for capability in 6:SETGID 7:SETUID 18:SYS_CHROOT; do
+    [ $((held >> ${capability%:*} & 1)) -eq 1 ] ||
+        fail "no CAP_${capability#*:}: a container needs" \
+            "--cap-add=${capability#*:} to have a jail in it"
+done
+
 # /proc/net/tcp* has a listening socket as "ADDRESS:PORT REMOTE 0A", in hex.
 if grep -Eq ": [0-9A-F]+:$(printf %04X "$port") [0-9A-F:]+ 0A " /proc/net/tcp*
 then
@@ -56,49 +64,44 @@ quietly()
 
 # The packages, and how this distribution says that one is there. What is there
 # is not named again, lest it be upgraded. The httpd packages start no service.
-missing=
+wanted=
 want()
 {
     for package in "$@"; do
-        $is_installed "$package" >/dev/null 2>&1 || missing="$missing $package"
+        $is_installed "$package" >/dev/null 2>&1 || wanted="$wanted $package"
     done
 }
 
-dpkg_has() { dpkg-query -W -f '${db:Status-Status}' "$1" | grep -qx installed; }
 rpm_has()  { rpm -q --whatprovides "$1"; }
 apk_has()  { apk info -e "$1"; }
 
 install_missing()
 {
     if command -v apt-get >/dev/null; then
-        is_installed=dpkg_has
-        want apache2-bin apache2-dev autoconf curl gcc libc6-dev make
-        export DEBIAN_FRONTEND=noninteractive
-        install="apt-get -qq -y --no-install-recommends install"
-        refresh="apt-get -qq update"
+        (
+            # shellcheck source=tests/packages.sh
+            . "$srcdir/tests/packages.sh"
+            need apache2-bin apache2-dev autoconf curl gcc libc6-dev make
+            printf '%s' "$missing" > "$tmp/installed"
+        )
+        return
     elif command -v dnf >/dev/null; then
         is_installed=rpm_has
         want httpd httpd-devel autoconf curl gcc make
-        install="dnf -q -y install"
-        refresh=:
+        install="dnf -y install"
     elif command -v apk >/dev/null; then
         is_installed=apk_has
         want apache2 apache2-dev autoconf curl gcc make musl-dev
-        install="apk -q add"
-        refresh="apk -q update"
+        install="apk -U add"
     else
         fail "no apt-get, dnf or apk here: INSTALL says what to do by hand"
     fi
 
-    [ -n "$missing" ] || return 0
-    say "Installing$missing"
-    quietly install_packages
-}
-
-# shellcheck disable=SC2086 # words on purpose
-install_packages()
-{
-    $refresh && $install $missing
+    [ -n "$wanted" ] || return 0
+    say "Installing$wanted"
+    echo "$wanted" > "$tmp/installed"
+    # shellcheck disable=SC2086 # words on purpose
+    $install $wanted </dev/null || fail "the packages could not be installed"
 }
 
 # wait_until SECONDS COMMAND...: polls until the time is up or httpd has ended.
@@ -198,7 +201,8 @@ END
 start_httpd()
 {
     httpd=$(/usr/bin/apxs -q SBINDIR)/$(/usr/bin/apxs -q progname)
-    say "Starting $httpd -d $tmp -f $tmp/httpd.conf"
+    say "Starting $httpd -d $tmp -f $tmp/httpd.conf, in which is"
+    sed -n '/^Chroot/,/^Alias/ { /^[^#]/ s/^/    /p; }' "$tmp/httpd.conf"
     "$httpd" -d "$tmp" -f "$tmp/httpd.conf" -DFOREGROUND &
     server=$!
 }
@@ -276,6 +280,9 @@ show()
     show_page /notes/ 200 "An aliased page"
     show_page /private/ 403 Forbidden
 
+    say "All files in the jail; the one in its own path is mod_chroot's link to it"
+    (cd "$jail" && find . ! -type d | sort | sed 's/^/    /')
+
     say "The processes: the parent outside, its children in $jail"
     show_processes
 
@@ -287,7 +294,6 @@ show()
 }
 
 server=
-tmp=
 clean_up()
 {
     trap '' HUP INT TERM
@@ -298,15 +304,16 @@ clean_up()
         grep -ls "$tmp/httpd[.]conf" /proc/[0-9]*/cmdline | cut -d / -f 3 |
             xargs -r kill -KILL 2>/dev/null || :
     fi
-    [ -z "$tmp" ] || rm -rf "$tmp"
+    [ ! -s "$tmp/installed" ] ||
+        say "These packages were installed for it, and stay:$(cat "$tmp/installed")"
+    rm -rf "$tmp"
 }
+# Not in /tmp: nobody but root may write to any component of a jail's path.
+tmp=$(mktemp -d /var/lib/mod_chroot-quickstart.XXXXXX)
 trap clean_up EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-
-# Not in /tmp: nobody but root may write to any component of a jail's path.
-tmp=$(mktemp -d /var/lib/mod_chroot-quickstart.XXXXXX)
 chmod 755 "$tmp"
 jail=$tmp/jail
 

@@ -142,7 +142,8 @@ def assert_child_is_confined(server, pid):
     wait_for(lambda: len(procfs.tasks(pid)) >= (
         1 if server.mpm == "prefork" else THREADS_PER_CHILD + 1), "threads")
     assert procfs.is_jailed(pid, server.jail), procfs.root_path(pid)
-    for tid in procfs.tasks(pid):
+
+    def is_confined(pid, tid):
         assert procfs.uids(pid, tid) == [UID] * 4
         assert procfs.gids(pid, tid) == [GID] * 4
         assert 0 not in procfs.groups(pid, tid)
@@ -153,6 +154,7 @@ def assert_child_is_confined(server, pid):
             path = f"/proc/{pid}/task/{tid}/fd/{fd}"
             assert not (os.path.isdir(path) and not
                         os.readlink(path).startswith(str(server.jail))), path
+    procfs.each_thread(pid, is_confined)
 
 
 def alerts(server, since=0):

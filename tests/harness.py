@@ -2,6 +2,7 @@
 import base64
 import contextlib
 import functools
+import glob
 import grp
 import http.client
 import os
@@ -12,6 +13,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import sysconfig
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +28,21 @@ MPMS = ("event", "worker", "prefork")
 VARIANTS = ("late", "early")
 CONFIGURE_FLAGS = {"late": [], "early": ["--disable-late-chroot"]}
 PLAIN = None
+
+
+
+def installed(pattern):
+    """A package's file that has the release's version in its name."""
+    return max(glob.glob(pattern), default=pattern)
+
+
+MOD_PHP = ("php", installed("/usr/lib/apache2/modules/libphp[78]*.so"))
+if "/libphp7" in MOD_PHP[1]:
+    MOD_PHP = ("php7", MOD_PHP[1])
+PHP_CGI = installed("/usr/bin/php-cgi[78].*")
+PHP_FPM = installed("/usr/sbin/php-fpm[78].*")
+PYTHON_LIBRARY = "/usr/lib/python{}.{}".format(*sys.version_info)
+MULTIARCH = sysconfig.get_config_var("MULTIARCH")      # x86_64-linux-gnu
 
 USER = GROUP = "www-data"
 
@@ -589,11 +607,13 @@ class Server:
         wait_for(lambda: all(procfs.is_jailed(pid, jail) for pid in pids),
                  f"{pids} to be in {jail}, not in "
                  f"{[procfs.root_path(pid) for pid in pids]}")
+
+        def is_user(pid, tid):
+            assert procfs.uids(pid, tid) == [uid_of(self.user)] * 4
+            assert procfs.gids(pid, tid) == [gid_of(self.group)] * 4
+            assert procfs.capabilities(pid, tid) == 0
         for pid in pids:
-            for tid in procfs.tasks(pid):
-                assert procfs.uids(pid, tid) == [uid_of(self.user)] * 4
-                assert procfs.gids(pid, tid) == [gid_of(self.group)] * 4
-                assert procfs.capabilities(pid, tid) == 0
+            procfs.each_thread(pid, is_user)
         if procfs.alive(self.pid) and self.pid not in pids:
             assert procfs.root_id(self.pid) == procfs.dir_id("/")
         return pids

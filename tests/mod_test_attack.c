@@ -299,9 +299,9 @@ static void fork_daemon(const char *hook, int when)
         apr_pool_create(&p, NULL);
         (void)prctl(PR_SET_NAME, "attackdaemon");
         /* as mod_fcgid does, it takes no for an answer and goes on */
-        if (ap_run_drop_privileges(p, ap_server_conf) != 0) {
-            (void)prctl(PR_SET_NAME, "attackrefused");
-        }
+        (void)prctl(PR_SET_NAME,
+                    ap_run_drop_privileges(p, ap_server_conf) == 0
+                        ? "attackdropped" : "attackrefused");
         stay();
     }
 }

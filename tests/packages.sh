@@ -2,6 +2,7 @@
 # Read by scripts that start on a bare Debian: need PACKAGE... installs what is
 # missing, without starting a service.
 
+say()  { printf '==> %s\n' "$*"; }
 fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
 [ "$(id -u)" -eq 0 ] ||
@@ -12,11 +13,43 @@ is_installed()
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
+# has_candidate PACKAGE: by the lists that apt-get update has fetched.
+has_candidate()
+{
+    apt-cache policy "$1" 2>/dev/null |
+        grep '^  Candidate:' | grep -qv '(none)'
+}
+
 policy=/usr/sbin/policy-rc.d
 restore_policy()
 {
     rm -f "$policy"
     [ ! -e "$policy.mod_chroot" ] || mv "$policy.mod_chroot" "$policy"
+}
+
+# progress: what apt writes to APT::Status-Fd, a line for each tenth.
+progress()
+{
+    awk -F : '
+        $1 == "failed" { exit 1 }
+        $1 ~ /^(dl|pm)status$/ && int($3 / 10) != tenth[$1] {
+            tenth[$1] = int($3 / 10)
+            printf "    %3d %% %s\n", $3, $4
+            fflush()
+        }'
+}
+
+# apt WORD...: apt-get without a question; its words only when it fails.
+apt()
+{
+    log=$(mktemp)
+    { DEBIAN_FRONTEND=noninteractive apt-get -y -o APT::Status-Fd=3 \
+        "$@" 3>&1 >"$log" 2>&1 </dev/null || echo failed; } | progress || {
+        cat "$log" >&2
+        rm "$log"
+        fail "apt-get $1 failed"
+    }
+    rm "$log"
 }
 
 # While packages are installed, policy-rc.d forbids them to start services; one
@@ -28,27 +61,52 @@ install_packages()
     trap 'exit 1' HUP INT TERM
     printf '#!/bin/sh\nexit 101\n' > "$policy"
     chmod 755 "$policy"
-
-    export DEBIAN_FRONTEND=noninteractive
-    {
-        apt-get -qq update &&
-            apt-get -qq -y --no-install-recommends install "$@"
-    } </dev/null || fail "the packages could not be installed"
-
+    apt --no-install-recommends install "$@"
     restore_policy
     trap - EXIT HUP INT TERM
 }
 
+# choose WORD...: adds to $missing of each a|b the first that this release has,
+# unless one is installed; to $lacking the words of which it has none.
+choose()
+{
+    for word; do
+        chosen=
+        for package in $(echo "$word" | tr '|' ' '); do
+            ! is_installed "$package" || continue 2
+            [ -n "$chosen" ] || ! has_candidate "$package" || chosen=$package
+        done
+        if [ -n "$chosen" ]; then
+            missing="$missing $chosen"
+        else
+            lacking="$lacking $word"
+        fi
+    done
+}
+
+# need WORD...: a|b is whichever of them this release of Debian has. Leaves in
+# $lacking the words of which it has none, but for Debian 12, which has all.
 need()
 {
-    missing=
-    for package; do
-        is_installed "$package" || missing="$missing $package"
+    missing='' lacking='' absent=
+    for word; do
+        for package in $(echo "$word" | tr '|' ' '); do
+            ! is_installed "$package" || continue 2
+        done
+        absent="$absent $word"
     done
+    [ -n "$absent" ] || return 0
+    command -v apt-get >/dev/null ||
+        fail "this is not Debian; install the like of:$absent"
+    say "$(echo "$absent" | wc -w) packages are missing; asking the archive"
+    apt update
+    # shellcheck disable=SC2086 # words on purpose
+    choose $absent
     if [ -n "$missing" ]; then
-        command -v apt-get >/dev/null ||
-            fail "this is not Debian; install the like of:$missing"
+        say "Installing$missing"
         # shellcheck disable=SC2086 # words on purpose
         install_packages $missing
     fi
+    [ -z "$lacking" ] || ! grep -q '^VERSION_ID="12"' /etc/os-release ||
+        fail "the archive has no$lacking"
 }

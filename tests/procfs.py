@@ -30,8 +30,20 @@ def root_path(pid):
     return os.readlink(f"/proc/{pid}/root")
 
 
+def each_thread(pid, look):
+    """{tid: look(pid, tid)}, without threads that end meanwhile."""
+    found = {}
+    for tid in tasks(pid):
+        try:
+            found[tid] = look(pid, tid)
+        except OSError:
+            if tid in tasks(pid) and state(pid, tid) not in "ZX":
+                raise
+    return found
+
+
 def thread_roots(pid):
-    return {tid: root_id(pid, tid) for tid in tasks(pid)}
+    return each_thread(pid, root_id)
 
 
 def is_jailed(pid, jail):
@@ -68,13 +80,14 @@ def capabilities(pid, tid=None):
     return held
 
 
-def stat_fields(pid):
-    """The fields of /proc/PID/stat from the state on."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+def stat_fields(pid, tid=None):
+    """The fields of /proc/PID/task/TID/stat from the state on."""
+    text = Path(f"/proc/{pid}/task/{tid or pid}/stat").read_text()
+    return text.rpartition(")")[2].split()
 
 
-def state(pid):
-    return stat_fields(pid)[0]
+def state(pid, tid=None):
+    return stat_fields(pid, tid)[0]
 
 
 def parent(pid):

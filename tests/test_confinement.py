@@ -27,8 +27,8 @@ def group_file(directory):
 
 def assert_groups(pids):
     for pid in pids:
-        for tid in procfs.tasks(pid):
-            assert procfs.groups(pid, tid) == sorted([GID, MATES])
+        found = procfs.each_thread(pid, procfs.groups).values()
+        assert all(groups == sorted([GID, MATES]) for groups in found)
 
 
 def test_supplementary_groups_are_kept(jailed, mpm, variant, group_file):

@@ -216,9 +216,10 @@ def daemons(server):
 
 def assert_daemons(server):
     wait_for(lambda: daemons(server), "a daemon")
-    wait_for(lambda: all(procfs.uids(pid)[0] or "refused" in name
-                         for pid, name in daemons(server).items()),
-             "daemons to drop root")
+    wait_for(lambda: "attackdaemon" not in daemons(server).values(),
+             "daemons to get an answer")
+    assert all(procfs.uids(pid)[0] or name == "attackrefused"
+               for pid, name in daemons(server).items())
     wrong = []
     for pid, name in daemons(server).items():
         if procfs.children(pid):

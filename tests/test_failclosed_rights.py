@@ -63,7 +63,8 @@ def test_a_start_as_a_daemon_is_refused_too(httpd, mpm):
 
 CLONE_VM, CLONE_FS = 0x100, 0x200
 SYSTEM_CALLS = {"x86_64": {"chroot": 161, "clone": 56},
-                "aarch64": {"chroot": 51, "clone": 220}}
+                "aarch64": {"chroot": 51, "clone": 220},
+                "i686": {"chroot": 61, "clone": 120}}
 
 # seccomp(2), installed by what is executed in place of itself afterwards
 FILTER = """\

@@ -42,6 +42,32 @@ def test_a_server_that_cannot_start_says_why(plain):
     assert status != 0 and "NoSuchDirective" in output
 
 
+THREADS = """\
+import threading
+while True:
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
+"""
+
+
+def test_threads_that_end_while_they_are_looked_at_are_left_out():
+    process = subprocess.Popen([sys.executable, "-c", THREADS])
+    try:
+        seen = set()
+
+        def many():
+            seen.update(procfs.each_thread(process.pid, procfs.uids))
+            assert process.pid in seen
+            return len(seen) > 50
+        wait_for(many, "threads", 60)
+    finally:
+        process.kill()
+        process.wait()
+    with pytest.raises(OSError):
+        procfs.each_thread(process.pid, procfs.uids)
+
+
 def test_an_undeclared_warning_is_a_complaint(plain):
     server = plain().start()
     with open(server.root / "logs/error.log", "a") as log:

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 import procfs
-from harness import (PROJECT, UID, Server, build, free_port, read, run, run_ok,
-                     wait_for)
+from harness import (PROJECT, UID, Server, build, copy_tree, free_port, read, run,
+                     run_ok, wait_for)
+from test_documents import BLOCKS
 
 VERSION = re.search(r"AC_INIT\(\[mod_chroot\],\[([\d.]+)\]",
                     (PROJECT / "configure.ac").read_text())[1]
@@ -151,7 +152,8 @@ def test_the_deb_holds_the_module_its_configuration_and_its_documents(deb):
         "./etc/apache2/mods-available/chroot.conf",
         "./etc/apache2/mods-available/chroot.load",
         "./usr/lib/apache2/modules/mod_chroot.so",
-        *(f"{doc}/{name}" for name in [*DOCS, "changelog", "copyright"])])
+        f"./usr/share/lintian/overrides/{PACKAGE}",
+        *(f"{doc}/{name}" for name in [*DOCS, "INSTALL", "changelog", "copyright"])])
 
 
 def test_the_deb_is_hardened(deb, directory):
@@ -315,6 +317,56 @@ def test_debians_default_site_is_jailed(debian, deb):
     debian.stop()
 
 
+@pytest.fixture
+def newcomer(debian):
+    """Runs a block of the README in a copy of the source."""
+    copy_tree(debian.inside / "root/mod_chroot")
+    (debian.inside / "etc/apt/apt.conf.d/yes").write_text(
+        'APT::Get::Assume-Yes "true";\n')
+
+    def follow(first):
+        commands = BLOCKS[first].removeprefix("apt update\n")
+        return debian.run("sh", "-ec", "cd /root/mod_chroot\n" +
+                          commands.replace("http://localhost",
+                                           f"http://127.0.0.1:{debian.port}"))
+    return follow
+
+
+PACKAGED = "apt update"
+FROM_SOURCE = "apt install apache2 apache2-dev autoconf automake curl gcc make"
+
+
+@pytest.mark.parametrize("install", [PACKAGED, FROM_SOURCE])
+def test_the_readme_followed_on_debian(debian, newcomer, install):
+    """Apache runs already, with Debian's default site."""
+    debian.start()
+    newcomer(install)
+    newcomer("mkdir -p /srv/www/html/private")
+    site = debian.inside / "etc/apache2/conf-available/site.conf"
+    site.write_text(BLOCKS["ChrootDir /srv/www"])
+    newcomer("a2dissite 000-default")
+    said = newcomer("apachectl configtest")
+    assert "Syntax OK" in said and "/usr/share/apache2/icons/" in said
+    jail = debian.inside / "srv/www"
+    debian.assert_children_in(jail)
+    assert newcomer("curl -s http://localhost/") == BLOCKS["hello"]
+
+    # a module that goes, and lines that stay
+    debian.run("a2dismod", "chroot")
+    with pytest.raises(AssertionError, match="Invalid command 'ChrootFixRoot'"):
+        debian.run("apachectl", "configtest")
+    written = site.read_text()
+    site.write_text(written.replace("ChrootFixRoot On\n", ""))
+    debian.run("apachectl", "configtest")
+    site.write_text(written)
+    debian.run("a2enmod", "chroot")
+
+    newcomer("sed -i 's/^Chroot/#&/' /etc/apache2/conf-available/site.conf")
+    debian.assert_children_in(debian.inside)
+    assert debian.get("/").text == "hello\n"
+    assert debian.get("/private/").status == 403
+
+
 def test_an_enabled_module_without_a_jail_changes_nothing(debian, deb):
     debian.install(deb)
     debian.run("a2enmod", "chroot")
@@ -356,7 +408,8 @@ def test_purging_leaves_nothing(debian, deb):
     debian.start()
     debian.assert_children_in(debian.jail)
     debian.stop()
-    debian.run("apt-get", "-y", "purge", PACKAGE)
+    said = debian.run("apt-get", "-y", "purge", PACKAGE)
+    assert "mod_chroot is gone: Apache's children are not locked in" in said
     assert debian.enabled() == modules
     # the jail is the administrator's: the link in it leads nowhere
     link = "var/www/html/var/www/html"
@@ -369,6 +422,15 @@ def test_purging_leaves_nothing(debian, deb):
                       "-name", "*mod*chroot*") == ""
     assert PACKAGE not in read(debian.inside / "var/lib/dpkg/status")
     debian.run("apachectl", "configtest")
+
+
+def test_removing_names_the_files_with_directives_that_are_left(debian, deb):
+    debian.install(deb)
+    debian.run("a2enmod", "chroot")
+    left = "etc/apache2/conf-enabled/jail.conf"
+    (debian.inside / left).write_text("  ChrootDir /srv/www\n")
+    said = debian.run("apt-get", "-y", "remove", PACKAGE)
+    assert f"still have its directives:\n    /{left}\n" in said
 
 
 def test_the_packages_own_test_passes(debian, deb):

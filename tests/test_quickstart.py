@@ -35,18 +35,38 @@ def leftovers(env):
                          env["CHROOT_TEST"])
 
 
+def tmp(output):
+    return re.search(r"Building mod_chroot in (\S+)/build", output)[1]
+
+
 def temporary_directories():
     return glob.glob("/var/lib/mod_chroot-quickstart*")
 
 
-def test_once_shows_that_the_jail_is_true_and_leaves_nothing(quickstart):
+# Alone with what is installed: no network but the loopback device.
+OFFLINE = ["unshare", "--net", "sh", "-c",
+           'busybox ip link set lo up && exec "$@"', "sh"]
+# What a root in a container has; mounting is not needed.
+CONTAINED = ["setpriv", "--bounding-set=-sys_admin,-sys_resource,-mknod"]
+
+
+@pytest.mark.parametrize("wrapper", [[], OFFLINE, CONTAINED],
+                         ids=["here", "offline", "contained"])
+def test_once_shows_that_the_jail_is_true_and_leaves_nothing(
+        quickstart, wrapper):
     script, env = quickstart
     before, dirs = fingerprint(), temporary_directories()
     clone = sorted(script.parent.rglob("*"))
     port = free_port()
-    status, output = run([script, "--once", "--port", str(port)], env=env,
-                         cwd="/", timeout=120)
+    status, output = run([*wrapper, script, "--once", "--port", str(port)],
+                         env=env, cwd="/", timeout=120)
     assert status == 0, output
+    assert "Installing" not in output and "and stay" not in output
+    assert f'ChrootDir "{tmp(output)}/jail"\n    ChrootFixRoot On\n' in output
+    files = output.partition("All files in the jail")[2].partition("==>")[0]
+    assert [line.split("/", 1)[1] for line in files.splitlines()[1:]] == [
+        "htdocs/index.html", "htdocs/private/index.html", "notes/index.html",
+        f"{tmp(output)}/jail"[1:]]
     assert f"127.0.0.1:{port}" in output
     assert "Hello from the jail" in output and "403" in output
     roots = re.findall(r"child +\d+: root (\S+), uid (\d+)", output)
@@ -61,7 +81,9 @@ def test_once_shows_that_the_jail_is_true_and_leaves_nothing(quickstart):
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_ctrl_c_and_leaves_nothing(
-        quickstart, directory, ending):
+        httpd, quickstart, directory, ending):
+    """Beside an Apache that runs already."""
+    other = httpd(variant=None).start()
     script, env = quickstart
     dirs, port = temporary_directories(), free_port()
     log = directory() / "out"
@@ -77,6 +99,25 @@ def test_it_serves_until_ctrl_c_and_leaves_nothing(
     finally:
         os.killpg(process.pid, ending)
         process.wait(20)
+    wait_for(lambda: not leftovers(env), "everything to end")
+    assert temporary_directories() == dirs
+    assert other.running() and other.answers()
+
+
+@pytest.mark.parametrize("step", ["Building", "Starting", "The site"])
+def test_ctrl_c_before_that_leaves_nothing_either(quickstart, step):
+    script, env = quickstart
+    dirs = temporary_directories()
+    process = subprocess.Popen([script, "--port", str(free_port())],
+                               stdout=subprocess.PIPE, text=True, cwd="/",
+                               stderr=subprocess.STDOUT, env=env,
+                               start_new_session=True)
+    for line in process.stdout:
+        if step in line:
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    process.stdout.read()
+    assert process.wait(20) == 130
     wait_for(lambda: not leftovers(env), "everything to end")
     assert temporary_directories() == dirs
 
@@ -97,6 +138,18 @@ def test_wrong_arguments_show_the_usage(quickstart, arguments):
     script, env = quickstart
     status, output = run([script, *arguments], env=env)
     assert status == 2 and "usage" in output
+
+
+@pytest.mark.parametrize("name", ["SYS_CHROOT", "SETUID", "SETGID"])
+def test_a_capability_that_is_missing_is_named_at_once(quickstart, name):
+    script, env = quickstart
+    dirs = temporary_directories()
+    status, output = run(["setpriv", f"--bounding-set=-{name.lower()}", script,
+                          "--once"], env=env)
+    assert status == 1
+    assert output == (f"quickstart.sh: no CAP_{name}: a container needs "
+                      f"--cap-add={name} to have a jail in it\n")
+    assert temporary_directories() == dirs
 
 
 def test_an_ordinary_user_is_told_to_be_root(quickstart):

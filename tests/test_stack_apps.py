@@ -6,7 +6,8 @@ import pytest
 
 import procfs
 from comparison import JAILED
-from harness import UID, Dir, File, Request, run_ok, self_link, wait_for
+from harness import (PHP_CGI, PYTHON_LIBRARY, UID, Dir, File, Request, run_ok,
+                     self_link, wait_for)
 from stack_apps import (FAILS, WHOSE, answers, as_without_the_jail, cell,
                         end_hung_workers, in_jail, page, pages,
                         with_libraries)
@@ -37,9 +38,9 @@ ScriptAlias "/app" "${JAIL}/fcgi/app"
 <Directory "${JAIL}/www">
     Options +ExecCGI
     AddHandler fcgid-script .php
-    FcgidWrapper "${JAIL}/usr/bin/php-cgi8.2" .php
+    FcgidWrapper "${JAIL}%s" .php
 </Directory>
-"""
+""" % PHP_CGI
 FCGI_C = r"""
 #include <fcgi_stdio.h>
 #include <stdlib.h>
@@ -67,9 +68,6 @@ int main(void)
 }
 """
 
-
-
-PHP_CGI = "/usr/bin/php-cgi8.2"
 
 
 @pytest.fixture(scope="session")
@@ -277,7 +275,7 @@ def test_mod_wsgi_needs_what_was_not_imported_before(httpd, variant):
     assert server.get("/app/").status == 500
 
 
-PYTHON = ("/usr/lib/python3.11", "/usr/lib/python3")
+PYTHON = (PYTHON_LIBRARY, "/usr/lib/python3")
 DAEMON = """\
 WSGISocketPrefix "${JAIL}/run/wsgi"
 WSGIDaemonProcess app chroot=${JAIL} home=/ processes=1 threads=2
@@ -333,7 +331,7 @@ def test_mod_fcgid_with_suexec_runs_programs_outside(httpd):
     """Its manager does not let go of root then, and nobody jails it."""
     server = httpd(JAILED + FCGID.replace("Suexec Off", "Suexec On"),
                    modules=["fcgid"], files={
-                       "usr/bin/php-cgi8.2": "", "www/a.php": ""})
+                       PHP_CGI[1:]: "", "www/a.php": ""})
     server.put(self_link(server.jail))
     directory_of_user(server, "run")
     server.allow_log("[Ff]cgid|[Ss]uexec")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from comparison import JAILED
-from harness import (BUSYBOX, GROUP, PLAIN, UID, USER, Dir, File, Request,
-                     free_port)
+from harness import (BUSYBOX, GROUP, MOD_PHP, PHP_FPM, PLAIN, UID, USER, Dir, File,
+                     Request, free_port)
 from stack_apps import (WHOSE, answers, as_without_the_jail, cell, copies,
                         in_jail, page, service)
 
@@ -19,8 +19,6 @@ MODULES = {
     "php-fpm, not chrooted": ("works", "works"),
 }
 
-MOD_PHP = ("php", "/usr/lib/apache2/modules/libphp8.2.so")
-FPM = "/usr/sbin/php-fpm8.2"
 FPM_MODULES = ["proxy", "proxy_fcgi"]
 
 ZONE = "Europe/Berlin"
@@ -205,7 +203,7 @@ class Fpm:
             common=COMMON, root=self.root, jail=self.jail, **self.ports))
 
     def running(self):
-        return service([FPM, "-y", self.conf], self.ready,
+        return service([PHP_FPM, "-y", self.conf], self.ready,
                        self.root / "logs/fpm.out")
 
     def ready(self):

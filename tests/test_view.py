@@ -39,6 +39,12 @@ def same(pid, path):
     return os.path.samefile(inside(pid, path), path)
 
 
+def is_user(pid, tid):
+    assert procfs.uids(pid, tid) == [UID] * 4
+    assert procfs.gids(pid, tid) == [GID] * 4
+    assert procfs.capabilities(pid, tid) == 0
+
+
 def assert_in_view(server, pids=None):
     """Every thread: not privileged, one root that is not the host's, which has
     the jail at its own path.  Returns the processes."""
@@ -50,10 +56,7 @@ def assert_in_view(server, pids=None):
         wait_for(lambda: same(pid, server.jail), f"{pid} to see the jail")
         roots = set(procfs.thread_roots(pid).values())
         assert len(roots) == 1 and roots.pop() != procfs.dir_id("/")
-        for tid in procfs.tasks(pid):
-            assert procfs.uids(pid, tid) == [UID] * 4
-            assert procfs.gids(pid, tid) == [GID] * 4
-            assert procfs.capabilities(pid, tid) == 0
+        procfs.each_thread(pid, is_user)
         assert any(target.startswith("mnt:")
                    for target in procfs.fds(pid).values())
     assert procfs.root_id(server.pid) == procfs.dir_id("/")
