@@ -2118,6 +2118,8 @@ static int view_main(void *unused)
     }
     built.made.ns = VIEW_CALL(openat, "/proc/self/ns/mnt", AT_FDCWD,
                               "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    /* RESOLVE_IN_ROOT is about the working directory, which is any */
+    (void)VIEW_CALL(chdir, "/", "/");
     view_flags(AT_FDCWD, "/", AT_RECURSIVE, 0, MS_SLAVE);
     for (i = 0; i < view.steps->nelts; i++) {
         view_copy(steps[i]);

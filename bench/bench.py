@@ -26,8 +26,8 @@ sys.path.insert(0, str(BENCH.parent / "tests"))
 
 import procfs  # noqa: E402
 from harness import (  # noqa: E402
-    MPMS, PLAIN, PROJECT, Builds, Dir, File, Mode, Request, Server,
-    httpd_command, put, run_ok, wait_for)
+    GROUP, MPMS, PLAIN, PROJECT, USER, Builds, Dir, File, Mode, Request,
+    Server, httpd_command, put, run, run_ok, wait_for)
 
 RESULTS = BENCH / "results"
 
@@ -48,18 +48,29 @@ class Setup:
     def __str__(self):
         return self.name
 
+    @property
+    def has_view(self):
+        return "ChrootFixRoot Mount" in self.jail
+
 
 JAIL = "ChrootDir ${JAIL}\n"
-OFF, ON = JAIL + "ChrootFixRoot Off\n", JAIL + "ChrootFixRoot On\n"
+OFF, ON, MOUNT = (f"{JAIL}ChrootFixRoot {mode}\n"
+                  for mode in ("Off", "On", "Mount"))
 NONE = Setup("none", base=OUTER)
 SHORT = Setup("short")
 STOCK = Setup("stock", JAIL)
 FIX_OFF = Setup("off", OFF, variant="late")
 FIX_ON = Setup("on", ON, OUTER, "late")
-ALL = (NONE, SHORT, STOCK, FIX_OFF, FIX_ON)
+FIX_MOUNT = Setup("mount", MOUNT, OUTER, "late")
+ALL = (NONE, SHORT, STOCK, FIX_OFF, FIX_ON, FIX_MOUNT)
 EARLY_OFF = Setup("off", OFF, variant="early")
 EARLY_ON = Setup("on", ON, OUTER, "early")
-ALL_EARLY = (NONE, SHORT, STOCK, EARLY_OFF, EARLY_ON)
+EARLY_MOUNT = Setup("mount", MOUNT, OUTER, "early")
+# valgrind does not know the clone(2) by which the view is built: one is made
+# by mount(8), in a name space of the server's own, and entered as ChrootDir.
+VIEW = Setup("mount", "ChrootDir ${ROOT}/view\nChrootFixRoot Off\n", OUTER,
+             "early")
+ALL_EARLY = (NONE, SHORT, STOCK, EARLY_OFF, EARLY_ON, VIEW)
 
 # With those of harness.py, what Debian enables; and two for the measurements.
 MODULES = ("access_compat", "auth_basic", "authn_core", "authn_file",
@@ -130,7 +141,7 @@ KINDS = (
          times=3))
 
 
-LINEAR = 1.2        # the most that growths() may be of that without the module
+LINEAR = 1.2        # the most that ten times as much may take, by the piece
 
 
 class Failure(Exception):
@@ -139,19 +150,61 @@ class Failure(Exception):
 
 # ------------------------------------------------------------------- the table
 
+@dataclass(frozen=True)
+class Bar:
+    """A column takes at most so many times what another takes, and so much
+    more, in the table's unit."""
+    column: str
+    to: str
+    ratio: float = None     # None: it is shown, and that is all
+    more: float = 0
+    rows: tuple = ()        # those it is for; () all
+    other: tuple = ()       # a row with limits of its own: row, ratio, more
+
+    def limits(self, row):
+        """(times, more), or None."""
+        if self.ratio is None or self.rows and row not in self.rows:
+            return None
+        return self.other[1:] if row in self.other[:1] else (
+            self.ratio, self.more)
+
+    def __str__(self):
+        text = f"{self.column}/{self.to}"
+        if self.ratio is not None:
+            text += " <= " + limits_text(self.ratio, self.more)
+        if self.other:
+            text += ", {}: {}".format(self.other[0],
+                                      limits_text(*self.other[1:]))
+        return text
+
+
+def limits_text(ratio, more):
+    return f"{ratio}" + f" + {more:g}" * (more > 0)
+
+
+@dataclass
+class Limit:
+    """The most that one figure may be, and why."""
+    row: str
+    column: str
+    most: float
+    why: str
+
+
 @dataclass
 class Section:
     """Some rows of {column: measured values}, and what must hold for them."""
     title: str
     unit: str
     columns: tuple
-    bars: tuple = ()         # (column, to column, ratio at most)
+    bars: tuple = ()
     digits: int = 0
     plot: str = ""           # name of the SVG
     figure: object = statistics.median
     rows: dict = field(default_factory=dict)
-    unbarred: set = field(default_factory=set)      # rows
-    growth: tuple = ()       # a row, one with more hosts, how many times more
+    limits: list = field(default_factory=list)
+    notes: list = field(default_factory=list)    # lines below the table
+    absolute: bool = False   # the plot is of the figures, and logarithmic
 
     def add(self, row, column, value):
         self.rows.setdefault(row, {}).setdefault(str(column), []).append(value)
@@ -165,71 +218,105 @@ class Section:
             return 1.0 if not value else math.inf
         return value / below
 
+    def most(self, row, bar):
+        limits = bar.limits(row)
+        return (limits[0] * self.value(row, bar.to) + limits[1] if limits
+                else math.inf)
+
+    def is_missed(self, row, bar):
+        return self.value(row, bar.column) > self.most(row, bar)
+
     def cell(self, row, column):
         return (f"{self.value(row, column):,.{self.digits}f}"
                 f" ±{spread(self.rows[row][column]):.1f}%")
 
     def text(self):
-        table = [[self.unit, *self.columns,
-                  *(f"{one}/{other} <= {limit}" if limit else f"{one}/{other}"
-                    for one, other, limit in self.bars)]]
+        table = [[self.unit, *self.columns, *map(str, self.bars)]]
         for row in self.rows:
             table.append([row, *(self.cell(row, column)
                                  for column in self.columns)])
-            for one, other, limit in self.bars:
-                ratio = self.ratio(row, one, other)
-                missed = (limit and ratio > limit
-                          and row not in self.unbarred)
-                table[-1].append(f"{ratio:.3f}" + "!" * bool(missed))
+            table[-1] += [f"{self.ratio(row, bar.column, bar.to):.3f}"
+                          + "!" * self.is_missed(row, bar)
+                          for bar in self.bars]
         widths = [max(map(len, column)) for column in zip(*table)]
         lines = ["  ".join([line[0].ljust(widths[0]), *(
             cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))])
             for line in table]
         return "\n".join([self.title, "-" * len(self.title), *lines,
-                          *self.growth_text(), ""])
+                          *map(self.limit_text, self.limits), *self.notes, ""])
 
-    def growth_text(self):
-        if not self.growth:
-            return []
-        return ["By the host, {1} take of what {0} do: ".format(*self.growth)
-                + ", ".join(f"{column} {growth:.2f}"
-                            for column, growth in self.growths().items())]
+    def limit_text(self, limit):
+        value = self.value(limit.row, limit.column)
+        return (f"> {limit.column}, {limit.row}: {value:,.{self.digits}f} <= "
+                f"{limit.most:,.{self.digits}f}, {limit.why}"
+                + "!" * (value > limit.most))
 
-    def growths(self):
-        """What a host more takes among many, by what it takes among few."""
-        few, many, times = self.growth
-        return {column: self.value(many, column) / self.value(few, column)
-                / times for column in self.columns}
+    def linear(self, few, many, times, columns, to=None):
+        """By the piece, many take little more than few do; or, where it is
+        measured, than in the column that has no module."""
+        for column in columns:
+            own = times * self.value(few, to or column)
+            if to:
+                own = (self.value(few, column) * self.value(many, to)
+                       / self.value(few, to))
+            self.limits.append(Limit(
+                many, column, LINEAR * own,
+                f"{LINEAR} times what it would be by {few}"
+                + (f", growing as {to}" if to else "")))
 
     def missed(self):
-        found = [f"{self.title}: {row}: {one}/{other} is "
-                 f"{self.ratio(row, one, other):.3f}, more than {limit}"
-                 for row in self.rows if row not in self.unbarred
-                 for one, other, limit in self.bars
-                 if limit and self.ratio(row, one, other) > limit]
-        if self.growth:
-            growths = self.growths()
-            found += [f"{self.title}: {one} grows faster than {other}"
-                      for one, other, limit in self.bars
-                      if limit and growths[one] > LINEAR * growths[other]]
-        return found
+        return [
+            f"{self.title}: {row}: {bar.column} is "
+            f"{self.value(row, bar.column):,.{self.digits}f}, more than "
+            f"{self.most(row, bar):,.{self.digits}f}; {bar}"
+            for row in self.rows for bar in self.bars
+            if self.is_missed(row, bar)] + [
+            f"{self.title}: {self.limit_text(limit)}"
+            for limit in self.limits
+            if self.value(limit.row, limit.column) > limit.most]
+
+    def marks(self):
+        """{(row, column): the least limit}, for the picture."""
+        found = [((row, bar.column), self.most(row, bar))
+                 for row in self.rows for bar in self.bars
+                 if bar.limits(row)]
+        found += [((limit.row, limit.column), limit.most)
+                  for limit in self.limits]
+        return {key: min(most for other, most in found if other == key)
+                for key, _ in found}
 
     def svg(self, directory):
         first = self.columns[0]
+        scale = {row: 1 if self.absolute else self.value(row, first) or 1
+                 for row in self.rows}
         lines = [" ".join([f'"{row}"', *(
-            f"{self.ratio(row, column, first):.4f}"
+            f"{self.value(row, column) / scale[row]:.4f}"
             for column in self.columns)]) for row in self.rows]
-        plots = ", ".join(f'$data using {number}:xtic(1) title "{column}"'
-                          for number, column in enumerate(self.columns, 2))
+        # where gnuplot puts the boxes of a cluster
+        count, rows = len(self.columns), list(self.rows)
+        marks = []
+        for (row, column), most in self.marks().items():
+            box = self.columns.index(column) - (count - 1) / 2
+            marks.append(f"{rows.index(row) + box / (count + 2):.4f} "
+                         f"{most / scale[row]:.4f} {0.5 / (count + 2):.4f}")
+        plots = ", ".join([
+            *(f'$data using {number}:xtic(1) title "{column}"'
+              for number, column in enumerate(self.columns, 2)),
+            *['$marks using 1:2:3 with xerrorbars pointtype 0 linewidth 2 '
+              'linecolor "black" title "bar"'] * bool(marks)])
         script = "\n".join([
             'set terminal svg size 900,400 font "sans,12" background "white"',
             f'set output "{directory / self.plot}.svg"',
             f'set title "{self.title}" noenhanced',
-            f'set ylabel "{self.unit}, {first} = 1" noenhanced',
+            f'set ylabel "{self.unit}' + ('' if self.absolute else
+                                          f', {first} = 1') + '" noenhanced',
             "set xtics noenhanced", "set key outside noenhanced",
-            "set yrange [0:*]", "set grid y", "set style data histograms",
+            "set logscale y" if self.absolute else "set yrange [0:*]",
+            "set grid y", "set style data histograms",
+            "set style histogram clustered gap 2",
             "set style fill solid 0.7", "set boxwidth 0.9",
-            "$data << END", *lines, "END", f"plot {plots}", ""])
+            "$data << END", *lines, "END",
+            "$marks << END", *marks, "END", f"plot {plots}", ""])
         subprocess.run(["gnuplot", "-"], input=script, text=True, check=True)
 
 
@@ -274,6 +361,11 @@ class Bench:
             config=setup.jail + SITE.format(base=setup.base,
                                             override=override) + config,
             binds=[(root / "jail/srv", INNER)], **options)
+        if setup is VIEW:
+            for path in (server.jail, INNER):
+                place = root / "view" / str(path).strip("/")
+                place.mkdir(parents=True)
+                server.binds.append((path, place))
         os.utime(root / "jail/srv/docs/page.txt", (LAST_MODIFIED[0],) * 2)
         server.setup = setup
         if setup is STOCK:
@@ -297,9 +389,8 @@ class Bench:
             with ThreadPoolExecutor(2) as pool:
                 list(pool.map(lambda server: server.start(mode), made))
             for server in made:
-                pids = [server.pid] if mode == Mode.SINGLE else None
-                server.assert_jailed(
-                    server.jail if server.setup.jail else "/", pids)
+                assert_confined(server, [server.pid] if mode == Mode.SINGLE
+                                else server.serving())
             yield dict(zip(setups, made))
         finally:
             with ThreadPoolExecutor(5) as pool:
@@ -311,18 +402,73 @@ class Bench:
             raise Failure("\n".join(complaints))
 
 
+def assert_confined(server, pids):
+    """Processes are where the setup wants them: outside, in the jail, or in a
+    view, a root of its own that has the jail by its own name."""
+    setup = server.setup
+    if not setup.has_view:
+        server.assert_jailed(server.root / "view" if setup is VIEW
+                             else server.jail if setup.jail else "/", pids)
+        return
+    for pid in pids:
+        wait_for(lambda: procfs.uids(pid)[0] != 0
+                 and procfs.root_id(pid) != procfs.dir_id("/")
+                 and procfs.dir_id(f"/proc/{pid}/root{server.jail}")
+                 == procfs.dir_id(server.jail), f"{pid} to be in the view")
+        server.assert_jailed(f"/proc/{pid}/root/", [pid])
+
+
 # ----------------------------------------------------------------- per request
+
+# The hooks of mod_chroot that are no request's
+LIFE = {"pre_config", "check_config", "test_config", "open_logs",
+        "post_config", "optional_fn_retrieve", "pre_mpm", "child_status",
+        "drop_privileges", "child_init", "status_hook"}
+
+
+def hooks(server):
+    """{hook of a request: the modules that have it, in order}, as httpd says
+    itself."""
+    server.write_config()
+    output = subprocess.run(
+        server.command("-t", wrapped=False), text=True, check=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env={**server.env, "SHOW_HOOKS": "1"}).stdout
+    found = {name: modules.split() for name, modules in
+             re.findall(r"(?m)^Sorting (\w+): (.*)$", output)}
+    if "translate_name" not in found:
+        raise Failure(f"no hooks: {output}")
+    return {name: modules for name, modules in found.items()
+            if name not in LIFE}
+
+
+def compare_hooks(bench):
+    """What is measured in a view that was made by mount(8) is what a server
+    with one of its own does in a request.  Returns a line about all."""
+    found = {}
+    for setup in (*ALL_EARLY, EARLY_MOUNT, FIX_MOUNT):
+        server = bench.server(setup, mpm="prefork")
+        found[setup] = hooks(server)
+        shutil.rmtree(server.root)
+    for setup in (EARLY_MOUNT, FIX_MOUNT, VIEW):
+        if found[setup] != found[NONE]:
+            raise Failure(f"Mount has hooks: {found[setup]}")
+    return "Hooks of mod_chroot in a request: " + ", ".join(
+        "{} {}".format(setup, sum(modules.count("mod_chroot.c")
+                                  for modules in found[setup].values()))
+        for setup in ALL_EARLY)
+
 
 def instructions(bench):
     """Of the process that answers, from one connection's end to the next."""
-    for override, limit in (("All", 0.93), ("None", None))[
-            :bench.pick(2, 1)]:
+    note = compare_hooks(bench)
+    for override in ("All", "None")[:bench.pick(2, 1)]:
         section = Section(
             f"Per request, AllowOverride {override} for /: callgrind, "
             "prefork, early chroot", "instructions", tuple(map(str, ALL)),
             figure=min, plot=f"instructions-{override.lower()}",
-            bars=(("on", "none", limit), ("on", "short", 1.01),
-                  ("on", "stock", None), ("off", "stock", None)))
+            bars=(Bar("mount", "none", 1.005), Bar("on", "short", 1.01),
+                  Bar("on", "none"), Bar("off", "stock")), notes=[note])
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda setup: count(bench, section, setup, override),
                           ALL_EARLY))
@@ -335,7 +481,7 @@ def callgrind(server, *options):
     server.put({"srv/dumps/out": File(mode=0o666)})
     (server.jail / "srv/dumps").chmod(0o777)
     server.wrapper = ["valgrind", "--tool=callgrind", "-q", "--vgdb=no",
-                      f"--log-file={server.root}/logs/valgrind",
+                      f"--log-file={server.jail}/srv/dumps/valgrind",
                       "--callgrind-out-file=/srv/dumps/out", *options]
 
 
@@ -358,7 +504,7 @@ def count(bench, section, setup, override):
                        override=override) as servers:
         server = servers[setup]
         wait_for(totals, "callgrind's first figures", 30)
-        for turn in range(bench.pick(11, 2)):
+        for turn in range(bench.pick(7, 2)):
             for kind in (kind for kind in KINDS for _ in range(kind.times)):
                 before = totals().keys()
                 kind.check(server)
@@ -381,20 +527,25 @@ MaxSpareThreads 16
 """
 
 
+WRK_SECONDS = 0.4
+
+
 def requests(bench):
     """wrk against one server after the other, round by round."""
     columns = tuple(map(str, ALL))
     section = Section("Per request: wrk, event, late chroot", "requests/s",
                       columns, plot="requests",
-                      bars=(("on", "none", None), ("on", "short", None),
-                            ("off", "short", None)))
+                      bars=(Bar("mount", "none"), Bar("on", "none"),
+                            Bar("on", "short"), Bar("off", "short")))
     memory = Section("Memory after that: Pss", "KiB", columns, plot="memory",
-                     bars=(("on", "none", None), ("off", "none", None)))
+                     bars=(Bar("mount", "none", 1, 64, ("child",)),
+                           Bar("on", "none", 1, 64, ("child",)),
+                           Bar("off", "none", 1, 64, ("child",))))
     with bench.servers(ALL, config=SPAWN_NONE) as servers:
         for turn in range(bench.pick(4, 1)):
-            order = [*servers.items()][turn % 5:] + [*servers.items()]
-            runs = [(kind, setup, server) for kind in KINDS
-                    for setup, server in order[:5]]
+            order = [*servers.items()] * 2
+            runs = [(kind, setup, server) for kind in KINDS for setup, server
+                    in order[turn % len(ALL):][:len(ALL)]]
             with ThreadPoolExecutor(bench.pick(1, 10)) as pool:
                 for (kind, setup, _), rate in zip(runs, pool.map(
                         lambda run: wrk(run[0], run[2], bench.pick(4, 1)),
@@ -413,11 +564,13 @@ def wrk(kind, server, connections):
                       for name, value in kind.headers.items())
     size = len(server.raw(f"GET {kind.path} HTTP/1.1\r\nHost: 127.0.0.1:"
                           f"{server.port}\r\n{headers}\r\n".encode()))
-    command = ["wrk", "-t1", f"-c{connections}", "-d1s", "-s",
-               BENCH / "wrk.lua"]
+    # wrk counts in seconds, and ends early by SIGINT
+    command = ["timeout", "-s", "INT", WRK_SECONDS, "wrk", "-t1",
+               f"-c{connections}", "-d5s", "-s", BENCH / "wrk.lua"]
     for name, value in kind.headers.items():
         command += ["-H", f"{name}: {value}"]
-    output = run_ok([*command, f"http://127.0.0.1:{server.port}{kind.path}"])
+    output = run([*command,
+                  f"http://127.0.0.1:{server.port}{kind.path}"])[1]
     done, duration, length, refused, errors = map(
         int, re.search(r"RESULT (.*)", output)[1].split())
     if (errors or refused != (done if kind.status >= 400 else 0) or not done
@@ -435,7 +588,12 @@ def pss(pid):
 # ------------------------------------------------------------------- per child
 
 CHILD_SETUPS = {"none": NONE, "stock": STOCK, "early": EARLY_OFF,
-                "late": FIX_OFF, "late, on": FIX_ON}
+                "late": FIX_OFF, "late, on": FIX_ON, "late, mount": FIX_MOUNT}
+# On prefork a child has nothing else to do while it waits for its jailer, and
+# may take so many microseconds more.
+CHILD_BARS = (Bar("early", "stock", 1.1), *(
+    Bar(late, "stock", 1.1, other=("prefork", 1, 400))
+    for late in ("late", "late, on", "late, mount")))
 ONE_CHILD = {"prefork": """\
 StartServers 1
 MinSpareServers 1
@@ -452,37 +610,48 @@ MaxSpareThreads 50
 ONE_CHILD["worker"] = ONE_CHILD["event"]
 
 
+def forktime(bench):
+    """The library that writes how long each child, and each builder of a view,
+    has taken."""
+    library = bench.workspace / "build/forktime.so"
+    if not library.exists():
+        run_ok(["gcc", "-Wall", "-Wextra", "-O2", "-shared", "-fPIC",
+                BENCH / "forktime.c", "-o", library])
+    return str(library)
+
+
+def times(server, what):
+    """Microseconds of each child, or builder, so far."""
+    return [int(line.split()[1]) / 1000 for line in
+            (server.root / "logs/forktime").read_text().splitlines()
+            if line.split()[0] == what]
+
+
 def children(bench):
     """Each graceful restart makes one child, and nothing else runs then."""
     section = Section(
         "Per child: from fork to the first wait for a connection",
         "microseconds", tuple(CHILD_SETUPS), plot="children",
         figure=lower_quartile,
-        bars=(("early", "stock", 1.10), ("late", "stock", 1.10),
-              ("late, on", "stock", 1.10), ("late", "none", None)))
-    library = bench.workspace / "build/forktime.so"
-    run_ok(["gcc", "-Wall", "-Wextra", "-O2", "-shared", "-fPIC",
-            BENCH / "forktime.c", "-o", library])
+        bars=CHILD_BARS)
+    library = forktime(bench)
 
     def prepare(server):
-        server.env.update(LD_PRELOAD=str(library),
+        server.env.update(LD_PRELOAD=library,
                           FORKTIME=str(server.root / "logs/forktime"))
 
-    def times(server):
-        return (server.root / "logs/forktime").read_text().splitlines()
-
     def one_more(server):
-        old, before = server.children(), len(times(server))
+        old, before = server.children(), len(times(server, "child"))
         os.kill(server.pid, signal.SIGUSR1)
-        new = wait_for(lambda: times(server)[before:], "a child", 30)
+        new = wait_for(lambda: times(server, "child")[before:], "a child", 30)
         wait_for(lambda: not any(map(procfs.alive, old)), "the old one's end")
         wait_for(server.answers, "an answer")
-        return int(new[0]) / 1000
+        return new[0]
 
     for mpm in MPMS:
         with bench.servers(CHILD_SETUPS.values(), prepare=prepare, mpm=mpm,
                            config=ONE_CHILD[mpm]) as servers:
-            for _ in range(bench.pick(30, 1)):
+            for _ in range(bench.pick(20, 1)):
                 for name, setup in CHILD_SETUPS.items():
                     section.add(mpm, name, one_more(servers[setup]))
     return section
@@ -529,8 +698,15 @@ def cpu_of_children():
     return usage.ru_utime + usage.ru_stime
 
 
-START_SETUPS = (NONE, SHORT, FIX_OFF, FIX_ON)
-START_BARS = ("on", "none", 1.05), ("off", "short", 1.05)
+START_SETUPS = (NONE, SHORT, FIX_OFF, FIX_ON, FIX_MOUNT)
+
+
+def start_bars(*limits, **rows):
+    return (Bar("mount", "none", *limits, **rows),
+            Bar("on", "none", *limits, **rows),
+            Bar("off", "short", *limits, **rows))
+
+
 
 
 def with_hosts(size):
@@ -550,11 +726,11 @@ def with_hosts(size):
 def starts(bench):
     """Processor time: it does not matter who else runs."""
     check, again = [Section(
-        f"{title}, processor time", "seconds",
-        tuple(map(str, START_SETUPS)), START_BARS, digits=4, plot=plot)
+        f"{title}, processor time", "milliseconds",
+        tuple(map(str, START_SETUPS)), start_bars(1.05, 5), digits=1, plot=plot)
         for title, plot in (("Per start: httpd -t", "start"),
                             ("Per restart: the parent, graceful", "restart"))]
-    sizes = bench.pick({10: 15, 1_000: 11, 10_000: 5, 50_000: 2},
+    sizes = bench.pick({10: 15, 1_000: 9, 10_000: 5, 50_000: 2},
                        {10: 1, 100: 1})
     for size, rounds in sizes.items():
         row = f"{size:,} virtual hosts"
@@ -564,32 +740,40 @@ def starts(bench):
                 for setup, server in servers.items():
                     before = cpu_of_children()
                     status, output = server.httpd("-t")
-                    check.add(row, setup, cpu_of_children() - before)
+                    check.add(row, setup, 1000 * (cpu_of_children() - before))
                     if status or output != "Syntax OK\n":
                         raise Failure(f"-t: {status}, {output}")
                 for setup, server in servers.items():
                     before = cpu_of(server.pid)
                     server.graceful(lambda _, pid=server.pid:
                                     os.kill(pid, signal.SIGUSR1))
-                    again.add(row, setup, cpu_of(server.pid) - before)
+                    again.add(row, setup, 1000 * (cpu_of(server.pid) - before))
                     if server.get("/").text != "first host":
                         raise Failure(f"{setup}: not the first virtual host")
     few, many = list(sizes)[-2:]
-    check.growth = again.growth = (f"{few:,} virtual hosts",
-                                   f"{many:,} virtual hosts", many / few)
+    for section in check, again:
+        for columns, to in (("on", "mount"), "none"), (("off",), "short"):
+            section.linear(f"{few:,} virtual hosts", f"{many:,} virtual hosts",
+                           many / few, columns, to)
     return check, again, start_instructions(bench)
 
 
 def start_instructions(bench):
+    """Of the process that reads the configuration.  Mount's is not root: then
+    it plans the view, and does not have it built."""
     section = Section("Per start: httpd -t, callgrind, early chroot",
                       "instructions", tuple(map(str, START_SETUPS)),
-                      START_BARS, plot="start-instructions")
+                      start_bars(1.05, rows=("1,000 virtual hosts",)),
+                      plot="start-instructions")
 
     def measure(task):
         size, setup = task
         server = bench.server(setup, "Include conf/hosts.conf")
         with_hosts(size)(server)
         callgrind(server)
+        if setup.has_view:
+            server.wrapper = ["setpriv", "--reuid", USER, "--regid", GROUP,
+                              "--clear-groups", *server.wrapper]
         status, output = server.httpd("-t")
         if status or output != "Syntax OK\n":
             raise Failure(f"-t: {status}, {output}")
@@ -598,16 +782,72 @@ def start_instructions(bench):
         return instructions
 
     tasks = [(size, setup) for size in bench.pick((10, 1_000), (10,))
-             for setup in (NONE, SHORT, EARLY_OFF, EARLY_ON)]
+             for setup in (NONE, SHORT, EARLY_OFF, EARLY_ON, EARLY_MOUNT)]
     with ThreadPoolExecutor(2) as pool:
         for (size, setup), value in zip(tasks, pool.map(measure, tasks)):
             section.add(f"{size:,} virtual hosts", setup, value)
     return section
 
 
+# -------------------------------------------------------------------- per view
+
+def views(bench):
+    """What a view takes, by what is in it and by the size of the parent."""
+    builder = Section(
+        "Per view: from clone to the end of the builder", "microseconds",
+        ("builder",), plot="views", figure=lower_quartile, absolute=True)
+    start = Section("Per view: httpd -t, processor time", "milliseconds",
+                    ("off", "mount"), digits=1, figure=lower_quartile)
+    sizes = bench.pick((1, 10, 100, 1_000), (1, 10))
+    large = bench.pick(10_000, 100)
+    tasks = [(size, 0) for size in sizes] + [(10, large)]
+    made = {}
+    for binds, hosts in tasks:
+        row = f"{binds:,} bind" + "s" * (binds > 1)
+        row += f", {hosts:,} virtual hosts" if hosts else ""
+        made[row] = [view_server(bench, setup, binds, hosts)
+                     for setup in (EARLY_OFF, EARLY_MOUNT)]
+    for _ in range(bench.pick(9, 1)):
+        for row, servers in made.items():
+            for server in servers:
+                before = cpu_of_children()
+                status, output = server.httpd("-t")
+                start.add(row, server.setup,
+                          1000 * (cpu_of_children() - before))
+                if status or output != "Syntax OK\n":
+                    raise Failure(f"-t: {status}, {output}")
+    for row, (off, mount) in made.items():
+        for value in times(mount, "view"):
+            builder.add(row, "builder", value)
+        for server in off, mount:
+            shutil.rmtree(server.root)
+    few, many = list(made)[-3:-1]
+    builder.limits += [
+        Limit("10 binds", "builder", 3000, "3 ms"),
+        Limit(list(made)[-1], "builder",
+              LINEAR * builder.value("10 binds", "builder"),
+              f"{LINEAR} times what it is in a small parent")]
+    builder.linear(few, many, 10, ("builder",))
+    start.linear(few, many, 10, ("mount",))
+    return builder, start
+
+
+def view_server(bench, setup, binds, hosts):
+    names = [f"../binds/{number}" for number in range(binds)]
+    server = bench.server(
+        setup, ("".join(f"ChrootBind ${{ROOT}}/binds/{number}\n"
+                        for number in range(binds)) if setup.has_view else "")
+        + "Include conf/hosts.conf")
+    server.put({name: Dir for name in names})
+    with_hosts(hosts)(server)
+    server.env.update(LD_PRELOAD=forktime(bench),
+                      FORKTIME=str(server.root / "logs/forktime"))
+    return server
+
+
 # ----------------------------------------------------------------- per restart
 
-ROOM = """\
+ROOM = {"event": """\
 ServerLimit 16
 StartServers 2
 ThreadLimit 8
@@ -615,34 +855,45 @@ ThreadsPerChild 8
 MaxRequestWorkers 128
 MinSpareThreads 1
 MaxSpareThreads 128
-"""
+""", "prefork": ""}
+ROOM["worker"] = ROOM["event"]
 
 
 def losses(bench):
     """Clients ask without a pause while one generation follows the other."""
     count = bench.pick(100, 2)
-    section = Section(f"Under load: {count} graceful restarts, event, late "
-                      "chroot", "requests", tuple(map(str, ALL)),
-                      bars=(("on", "none", 1.0), ("off", "none", 1.0)))
-    for setup in ALL:
-        with bench.servers([setup], config=ROOM) as servers:
-            server = servers[setup]
-            with Clients(server, 4) as clients:
-                for _ in range(count):
-                    old, seen = server.children(), server.generations()
-                    os.kill(server.pid, signal.SIGUSR1)
-                    wait_for(lambda: server.generations() > seen,
-                             "the next generation")
-                    wait_for(lambda: not any(map(procfs.alive, old)),
-                             "the end of the last one", 30)
-            if not clients.right:
-                raise Failure(f"{setup}: no request was answered")
-            # httpd's own: whether it happens does not depend on the jail
-            server.allow_log("long lost child")
-            section.add("answered", setup, clients.right)
-            section.add("lost", setup, clients.wrong)
-    section.unbarred.add("answered")
-    return section
+    setups = (NONE, FIX_OFF, FIX_ON, FIX_MOUNT)
+    answered = Section(f"Under load: answered during {count} graceful "
+                       "restarts, late chroot", "requests",
+                       tuple(map(str, setups)))
+    lost = Section("And those that were not answered", "requests",
+                   answered.columns, bars=tuple(
+                       Bar(str(setup), "none", 0) for setup in setups))
+    tasks = [(mpm, setup) for mpm in MPMS for setup in setups]
+    with ThreadPoolExecutor(4) as pool:
+        for (mpm, setup), clients in zip(tasks, pool.map(
+                lambda task: lose(bench, *task, count), tasks)):
+            answered.add(mpm, setup, clients.right)
+            lost.add(mpm, setup, clients.wrong)
+    return answered, lost
+
+
+def lose(bench, mpm, setup, count):
+    with bench.servers([setup], mpm=mpm, config=ROOM[mpm]) as servers:
+        server = servers[setup]
+        with Clients(server, 2) as clients:
+            for _ in range(count):
+                old, seen = server.children(), server.generations()
+                os.kill(server.pid, signal.SIGUSR1)
+                wait_for(lambda: server.generations() > seen,
+                         "the next generation", 30)
+                wait_for(lambda: not any(map(procfs.alive, old)),
+                         "the end of the last one", 30)
+        if not clients.right:
+            raise Failure(f"{setup}: no request was answered")
+        # httpd's own: whether it happens does not depend on the jail
+        server.allow_log("long lost child")
+    return clients
 
 
 class Clients:
@@ -689,7 +940,8 @@ class Clients:
 # --------------------------------------------------------------------- the run
 
 PHASES = {"instructions": instructions, "requests": requests,
-          "children": children, "starts": starts, "losses": losses}
+          "children": children, "starts": starts, "views": views,
+          "losses": losses}
 
 
 def versions():
@@ -750,7 +1002,9 @@ def main():
         for name in options.only or PHASES:
             for section in listed(PHASES[name](bench)):
                 if bench.smoke:
-                    section.bars = [(*bar[:2], None) for bar in section.bars]
+                    section.bars = [Bar(bar.column, bar.to)
+                                    for bar in section.bars]
+                    section.limits = []
                 print(section.text(), flush=True)
                 sections.append(section)
             print(f"{name}: {time.monotonic() - began:.0f} s",

@@ -348,6 +348,14 @@ def test_what_is_an_error(httpd, config, said):
     assert status != 0 and re.search(said, text), text
 
 
+def test_the_view_is_built_from_any_working_directory(httpd):
+    server = httpd(SITE, files=PAGE)
+    server.write_config()
+    for directory in ("/", server.root, server.jail):
+        status, said = run(server.command("-t"), env=server.env, cwd=directory)
+        assert (status, said) == (0, "Syntax OK\n")
+
+
 def test_a_bind_that_is_not_there_is_warned_of_and_left_out(httpd, variant):
     line = (r"warn\].*ChrootBind at \S+:\d+ leaves \"{}\" out of what children see: "
             "No such file")
