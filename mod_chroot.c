@@ -1448,10 +1448,14 @@ static int app_link(const char *path, const struct stat *st, int type,
 static void look_app(apr_pool_t *p, const ap_directive_t *node,
                      const char *path)
 {
-    static const char *const places[][2] = {
-        { "/etc", "" },     { "/etc", ".conf" },  { "/etc", "rc" },
-        { "/var/lib", "" }, { "/var/cache", "" }, { "/usr/share", "" }
-    };
+    static const char *const places[][2] = { { "/etc", "" },
+                                             { "/etc", ".conf" },
+                                             { "/etc", "rc" },
+                                             { "/var/lib", "" },
+                                             { "/var/cache", "" },
+                                             { "/usr/share", "" },
+                                             { "/usr/share/javascript",
+                                               NULL } };
     const char *own = strncmp(path, "/usr/share/", 11) == 0 ? path + 10
                       : strncmp(path, "/usr/lib/", 9) == 0  ? path + 8
                                                             : "";
@@ -1469,7 +1473,9 @@ static void look_app(apr_pool_t *p, const ap_directive_t *node,
         return; /* httpd's icons */
     }
     for (i = 0; *own != '\0' && i < sizeof(places) / sizeof(places[0]); i++) {
-        own = apr_pstrcat(p, places[i][0], app.name, places[i][1], NULL);
+        own = places[i][1] == NULL
+                  ? places[i][0]
+                  : apr_pstrcat(p, places[i][0], app.name, places[i][1], NULL);
         if (access(own, F_OK) == 0) {
             app_need(own, "its files");
         }
