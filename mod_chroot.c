@@ -45,6 +45,8 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <ftw.h>
+#include <glob.h>
 #include <grp.h>
 #include <limits.h>
 #include <signal.h>
@@ -55,6 +57,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -123,6 +126,10 @@
  * nowhere. */
 #define LINK_ANCHOR "/.mod_chroot"
 
+/* What names of hosts are looked up in: resolv.conf(5), hosts(5) */
+#define RESOLVER "/etc/resolv.conf"
+#define HOSTS    "/etc/hosts"
+
 /* FcgidIPCDir when it is not set, in Debian */
 #define FCGID_SOCKETS "/var/lib/apache2/fcgid/sock"
 
@@ -140,8 +147,9 @@
 #define INSPECT_DIRECTORY 1024
 #define INSPECT_ENTRIES   4096
 
-/* How wide a path may make its column of the report */
-#define REPORT_COLUMN 36
+/* How many entries of an application's directory are looked at for links, for
+ * the report */
+#define APP_ENTRIES 100000
 
 /* How many of the configuration's paths are looked at, at start and at
  * configtest; all for the report */
@@ -178,6 +186,8 @@ typedef enum {
     FATE_OUTSIDE,
     FATE_MISSING,
     FATE_LEADS_OUT, /* a symbolic link whose target is not in the jail */
+    FATE_READ_ONLY, /* by its mount */
+    FATE_BROKEN,    /* a program whose interpreter or libraries are missing */
     FATE_UNREADABLE
 } chroot_fate;
 
@@ -191,7 +201,7 @@ typedef struct {
     const char *path;    /* absolute; by this name children look for it */
     const char *rest;    /* what follows it and depends on the request */
     chroot_level level;  /* of the finding when children cannot use it */
-    int is_need;         /* nobody named it: it must be inside by this name */
+    const char *need;    /* nobody named it, and it must be there for this */
     int mode;            /* of access(2); 0: what its type suggests */
     unsigned does;       /* of its row */
     chroot_fate fate;
@@ -406,6 +416,14 @@ static const char *printable(apr_pool_t *p, const char *text)
  * Findings, and directives of the tree
  */
 
+/* A directive, and where it stands. */
+static const char *node_place(apr_pool_t *p, const ap_directive_t *node)
+{
+    return apr_psprintf(p, "%s%s at %s:%d", node->directive,
+                        node->directive[0] == '<' ? ">" : "", node->filename,
+                        node->line_num);
+}
+
 /* Keeps a copy of something to say about a directive, which may be none. */
 static void finding_add(const ap_directive_t *node, chroot_level level,
                         const char *text)
@@ -416,9 +434,7 @@ static void finding_add(const ap_directive_t *node, chroot_level level,
     text = printable(p, text);
     finding->text = node == NULL
                         ? text
-                        : apr_psprintf(p, "%s%s at %s:%d %s", node->directive,
-                                       node->directive[0] == '<' ? ">" : "",
-                                       node->filename, node->line_num, text);
+                        : apr_pstrcat(p, node_place(p, node), " ", text, NULL);
     finding->level = level;
 }
 
@@ -650,19 +666,21 @@ typedef enum {
     FORM_COMMAND, /* the same, up to a blank */
     FORM_SOCKET,  /* between unix: and a "|" */
     FORM_VALUE,   /* it all, or behind "=", up to a blank or a comma */
-    FORM_PHP,     /* a list, by ":" or ";", behind a setting's name */
+    FORM_LIST,    /* a list of absolute ones, by ":" or ";" */
+    FORM_PHP,     /* the same, behind a setting's name */
     FORM_SECTION, /* absolute, maybe a pattern; before it, maybe, "~" */
     FORM_TARGET,  /* of a RewriteRule, unless it is a URL */
     FORM_TESTED   /* of a RewriteCond, if its pattern tests files */
 } chroot_form;
 
 /* What a directive does with it, and with its other words */
-#define MAPS    1  /* URLs are mapped to it */
-#define DECIDES 2  /* about access, by it */
-#define WRITES  4  /* children write to it */
-#define BACKEND 8  /* words are URLs whose hosts children look up */
-#define NAMES   16 /* words may be names of hosts or of users */
-#define RUNS    32 /* words that begin with "|" or "prg:" run outside */
+#define MAPS     1  /* URLs are mapped to it */
+#define DECIDES  2  /* about access, by it */
+#define WRITES   4  /* children write to it */
+#define BACKEND  8  /* words are URLs whose hosts children look up */
+#define NAMES    16 /* words may be names of hosts or of users */
+#define RUNS     32 /* words that begin with "|" or "prg:" run outside */
+#define EXECUTES 64 /* children run it, or programs in it */
 
 /* What there is to know of directives that name paths, or need files: httpd
  * 2.4's own by module, then those of others. All others name none, or name
@@ -676,8 +694,8 @@ typedef struct {
 
 static const chroot_directive directives[] = {
     /* mod_alias.c, core.c, mod_vhost_alias.c, mod_userdir.c, mod_wsgi */
-    { "Alias ScriptAlias AliasMatch ScriptAliasMatch", LAST, FORM_ROOTED,
-      MAPS },
+    { "Alias AliasMatch", LAST, FORM_ROOTED, MAPS },
+    { "ScriptAlias ScriptAliasMatch", LAST, FORM_ROOTED, MAPS | EXECUTES },
     { "DocumentRoot", 0, FORM_ROOTED, MAPS },
     { "VirtualDocumentRoot VirtualDocumentRootIP VirtualScriptAlias "
       "VirtualScriptAliasIP",
@@ -705,9 +723,11 @@ static const chroot_directive directives[] = {
       0, FORM_ROOTED, WRITES },
     /* mod_md_config.c, mod_fcgid, whose manager is jailed */
     { "MDCACertificateFile", 0, FORM_ROOTED, 0 },
-    { "FcgidWrapper", 0, FORM_COMMAND, 0 },
+    { "FcgidWrapper", 0, FORM_COMMAND, EXECUTES },
     { "FcgidIPCDir", 0, FORM_ROOTED, WRITES },
-    { "MDStoreDir", 0, FORM_ROOTED, 0 },
+    { "MDStoreDir WSGIPythonHome", 0, FORM_ROOTED, 0 },
+    { "WSGIPythonPath", EACH, FORM_LIST, 0 },
+    { "SVNPath SVNParentPath", 0, FORM_ROOTED, WRITES },
     { "WSGISocketPrefix", 0, FORM_ROOTED, BACKEND },
     /* providers of mod_socache; mod_dbd.c */
     { "SSLSessionCache SSLStaplingCache AuthnCacheSOCache CacheSocache", 0,
@@ -720,7 +740,7 @@ static const chroot_directive directives[] = {
     { "ProxyRemote AuthLDAPURL SSLStaplingForceURL SSLOCSPDefaultResponder",
       EACH, FORM_NONE, BACKEND },
     /* mod_ext_filter.c, mod_lua.c */
-    { "ExtFilterDefine", EACH, FORM_VALUE, 0 },
+    { "ExtFilterDefine", EACH, FORM_VALUE, EXECUTES },
     { "LuaRoot LuaPackagePath LuaPackageCPath LuaHookTranslateName "
       "LuaHookFixups LuaHookMapToStorage LuaHookTypeChecker LuaHookLog "
       "LuaHookPreTranslateName LuaQuickHandler",
@@ -734,6 +754,7 @@ static const chroot_directive directives[] = {
     { "php_value php_admin_value", EACH, FORM_PHP, 0 },
     /* core.c, mod_authz_*.c, mod_access_compat.c, mod_setenvif.c */
     { "<Directory <DirectoryMatch", LAST, FORM_SECTION, 0 },
+    { "Options", 0, FORM_NONE, EXECUTES },
     { "Require Allow Deny SetEnvIf SetEnvIfNoCase", 0, FORM_NONE,
       DECIDES | NAMES },
     { "HostnameLookups SSLUseStapling SSLOCSPEnable ProxyRequests", 0,
@@ -780,22 +801,37 @@ static int row_wants(const chroot_directive *row, int n, int count)
            || (row->word == LAST && n == count - 1);
 }
 
-/* Whether a PHP setting names paths (main.c, session.c, mysqli.c). */
-static int php_names_paths(const char *setting)
-{
-    static const char *const settings[] = {
-        "auto_append_file", "auto_prepend_file", "error_log",
-        "include_path",     "open_basedir",      "session.save_path",
-        "upload_tmp_dir",   "sys_temp_dir",      NULL
-    };
-    int i;
+/* PHP's settings that name paths or lists of them (main.c, session.c, mysqli.c,
+ * openssl.c), how children use those, and what for. */
+static const struct {
+    const char *name;
+    int mode;
+    const char *need;
+} php_settings[] = {
+    { "auto_prepend_file", 0, "PHP (auto_prepend_file)" },
+    { "auto_append_file", 0, "PHP (auto_append_file)" },
+    { "include_path", 0, "PHP (include_path)" },
+    { "open_basedir", 0, "PHP (open_basedir)" },
+    { "curl.cainfo", 0, "PHP (certificates of CAs)" },
+    { "openssl.cafile", 0, "PHP (certificates of CAs)" },
+    { "openssl.capath", 0, "PHP (certificates of CAs)" },
+    { "mysqli.default_socket", 0, "PHP (databases)" },
+    { "pdo_mysql.default_socket", 0, "PHP (databases)" },
+    { "session.save_path", W_OK, "PHP (sessions)" },
+    { "upload_tmp_dir", W_OK, "PHP (uploads)" },
+    { "sys_temp_dir", W_OK, "PHP (temporary files)" },
+    { "error_log", W_OK, "PHP (error_log)" },
+};
+#define PHP_SETTINGS ((int)(sizeof(php_settings) / sizeof(php_settings[0])))
 
-    for (i = 0; settings[i] != NULL; i++) {
-        if (strcasecmp(setting, settings[i]) == 0) {
-            return 1;
-        }
+/* The number of a PHP setting that names paths, or -1. */
+static int php_setting(const char *name)
+{
+    int i = PHP_SETTINGS;
+
+    while (--i >= 0 && strcasecmp(name, php_settings[i].name) != 0) {
     }
-    return 0;
+    return i;
 }
 
 /* Whether a RewriteRule has one of these flags (mod_rewrite.c,
@@ -864,7 +900,7 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
         path = c != NULL ? strchr(c, '/') : *path == '/' ? path : "";
     }
     else if (row->form == FORM_NONE
-             || (row->form == FORM_PHP && !php_names_paths(words[0]))
+             || (row->form == FORM_PHP && php_setting(words[0]) == -1)
              || (row->form == FORM_TARGET && rule_has(words, urls))
              || (row->form == FORM_TESTED
                  && (words[n + 1] == NULL || !is_file_test(words[n + 1])))) {
@@ -892,6 +928,17 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
     return path != NULL && *path == '/'
                ? path_trimmed(p, path_canonical(p, path))
                : NULL;
+}
+
+/* The path of a row that children write to: of a file the directory, where
+ * they make it. */
+static const char *word_written(apr_pool_t *p, const char *path)
+{
+    struct stat st;
+
+    return gen.mount && (stat(path, &st) == -1 || !S_ISDIR(st.st_mode))
+               ? path_parent(p, path)
+               : path;
 }
 
 /* ------------------------------------------------------------------------
@@ -954,24 +1001,99 @@ static apr_filetype_e host_type(const char *path)
     return type != NULL ? *type : APR_NOFILE;
 }
 
-/* Notes, once, that a directive needs a file or a directory in the jail by
- * this name. */
-static void need_add(const ap_directive_t *node, const char *path, int mode,
-                     chroot_level level)
+/* Notes, once, that a directive, or something that is loaded, needs a file or a
+ * directory in the jail by this name. Returns the note, or a spare one. */
+static chroot_path *need_add(const ap_directive_t *node, const char *path,
+                             int mode, chroot_level level)
 {
+    static chroot_path spare;
     chroot_path *note;
     const char *key;
 
     if (gen.paths == NULL) {
-        return;
+        return &spare;
     }
-    key = apr_psprintf(gen.paths->pool, "%d%s", (int)level, path);
-    if (apr_hash_get(gen.needs, key, APR_HASH_KEY_STRING) == NULL) {
-        apr_hash_set(gen.needs, key, APR_HASH_KEY_STRING, key);
-        note = path_note(node, path, path);
-        note->level = level;
-        note->mode = mode;
-        note->is_need = 1;
+    if (gen.mount && node != gen.node && strcmp(path, RESOLVER) == 0) {
+        (void)need_add(node, HOSTS, mode, level);
+    }
+    key = apr_psprintf(gen.paths->pool, "%d%d%s", (int)level, mode, path);
+    if (apr_hash_get(gen.needs, key, APR_HASH_KEY_STRING) != NULL) {
+        return &spare;
+    }
+    apr_hash_set(gen.needs, key, APR_HASH_KEY_STRING, key);
+    note = path_note(node, path, path);
+    note->level = level;
+    note->mode = mode;
+    note->need = strncmp(path, "/etc/", 5) != 0 ? "files"
+                 : strcmp(path, RESOLVER) == 0 || strcmp(path, HOSTS) == 0
+                     ? "names of hosts"
+                     : "names of users";
+    return note;
+}
+
+/* What nobody names and is looked for where one of these modules is loaded:
+ * patterns of glob(7), with blanks between them. All but time zones, without
+ * which PHP crashes, is told in the report only. */
+static const struct {
+    const char *modules;
+    const char *paths;
+    int mode;
+    chroot_level level;
+    unsigned does;
+    const char *need;
+} module_needs[] = {
+    { "mod_php.c", TZDIR, X_OK, FINDING_WARNING, 0, "PHP (time zones)" },
+    { "mod_php.c mod_xml2enc.c mod_charset_lite.c",
+      "/usr/lib/*/gconv /usr/lib64/gconv", X_OK, FINDING_NOTE, 0,
+      "iconv (character sets)" },
+    { "mod_php.c mod_wsgi.c mod_perl.c mod_md.c", RESOLVER " " HOSTS, R_OK,
+      FINDING_NOTE, 0, "applications (names of hosts)" },
+    { "mod_php.c mod_wsgi.c mod_perl.c mod_md.c",
+      "/etc/ssl/certs /usr/lib/ssl /usr/share/ca-certificates /etc/pki/tls",
+      X_OK, FINDING_NOTE, 0, "applications (certificates of CAs)" },
+    { "mod_php.c mod_wsgi.c mod_perl.c", "/tmp", W_OK, FINDING_NOTE, 0,
+      "applications (temporary files, uploads)" },
+    { "mod_wsgi.c", "/usr/lib/python3* /usr/lib/*-linux-gnu /usr/lib64", X_OK,
+      FINDING_NOTE, 0, "Python (what is imported later)" },
+    { "mod_perl.c", "/etc/perl /usr/share/perl* /usr/lib/*/perl*", X_OK,
+      FINDING_NOTE, 0, "Perl (what is required later)" },
+    { "mod_cgi.c mod_cgid.c mod_fcgid.c mod_ext_filter.c",
+      "/usr /bin /lib /lib64 /dev/null /dev/urandom", R_OK, FINDING_NOTE,
+      EXECUTES, "programs (interpreters and libraries)" },
+};
+
+/* Notes what modules need, of which what is only in the report. */
+static void needs_note(apr_pool_t *p)
+{
+    char *words, *word, *next;
+    chroot_path *note;
+    glob_t found;
+    size_t i, j;
+    int wanted;
+
+    for (i = 0; i < sizeof(module_needs) / sizeof(module_needs[0]); i++) {
+        wanted = 0;
+        words = apr_pstrdup(p, module_needs[i].modules);
+        for (word = apr_strtok(words, " ", &next); word != NULL;
+             word = apr_strtok(NULL, " ", &next)) {
+            wanted |= ap_find_linked_module(word) != NULL;
+        }
+        words = apr_pstrdup(p, module_needs[i].paths);
+        word = wanted && (gen.dump || module_needs[i].level != FINDING_NOTE)
+                   ? apr_strtok(words, " ", &next)
+                   : NULL;
+        for (; word != NULL; word = apr_strtok(NULL, " ", &next)) {
+            if (glob(word, 0, NULL, &found) != 0) {
+                continue;
+            }
+            for (j = 0; j < found.gl_pathc; j++) {
+                note = need_add(gen.node, found.gl_pathv[j],
+                                module_needs[i].mode, module_needs[i].level);
+                note->need = module_needs[i].need;
+                note->does = module_needs[i].does;
+            }
+            globfree(&found);
+        }
     }
 }
 
@@ -979,34 +1101,72 @@ static void need_add(const ap_directive_t *node, const char *path, int mode,
  * "_./+-". */
 static const char *shell_word(apr_pool_t *p, const char *path)
 {
-    char *out = apr_palloc(p, 4 * strlen(path) + 3), *to = out;
+    const char *out = "'", *quote;
 
     if (path[strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                           "0123456789_./+-")]
         == '\0') {
         return path;
     }
-    *to++ = '\'';
-    for (; *path != '\0'; path++) {
-        if (*path == '\'') {
-            memcpy(to, "'\\'", 3);
-            to += 3;
-        }
-        *to++ = *path;
+    while ((quote = strchr(path, '\'')) != NULL) {
+        out = apr_psprintf(p, "%s%.*s'\\''", out, (int)(quote - path), path);
+        path = quote + 1;
     }
-    *to++ = '\'';
-    *to = '\0';
-    return out;
+    return apr_pstrcat(p, out, path, "'", NULL);
 }
 
-/* The cure for a path that children do not find. */
+/* The cure for a path that children do not find, without a view. */
 static const char *copy_cure(apr_pool_t *p, const char *path)
 {
-    return gen.mount
-               ? apr_psprintf(p, "write \"ChrootBind %s\"", path)
-               : apr_pstrcat(
-                   p, "copy it to ",
-                   shell_word(p, apr_pstrcat(p, gen.jail, path, NULL)), NULL);
+    return apr_pstrcat(p, "copy it to ",
+                       shell_word(p, apr_pstrcat(p, gen.jail, path, NULL)),
+                       NULL);
+}
+
+/* What ChrootBind names so that children see a path: of a file the directory,
+ * as a file is mounted as it was, and would not change with its name; but not
+ * a directory of all kinds of things, such as /etc. */
+static const char *bind_meant(apr_pool_t *p, const chroot_path *path)
+{
+    const char *dir = path_parent(p, path->path);
+    struct stat st;
+
+    return stat(path->path, &st) == 0 && !S_ISDIR(st.st_mode)
+                   && (strchr(dir + 1, '/') != NULL || (path->does & DECIDES))
+               ? dir
+               : path->path;
+}
+
+/* The cure for a path that children do not find. What is written to, or made by
+ * a server, is of no use as a copy; what decides about access may be a secret.
+ */
+static const char *path_cure(apr_pool_t *p, const chroot_path *path)
+{
+    struct stat st;
+
+    if (gen.mount) {
+        return apr_psprintf(p, "write \"ChrootBind %s%s\"",
+                            path->mode == W_OK ? "rw " : "",
+                            bind_meant(p, path));
+    }
+    if (path->mode == W_OK) {
+        return apr_psprintf(p, "name a directory there, owner %s",
+                            ap_unixd_config.user_name);
+    }
+    if (path_below(gen.jail, path->path) != NULL) {
+        return "name what is in it";
+    }
+    if ((path->does & BACKEND) && !(path->does & MAPS)
+        && stat(path->path, &st) == 0
+        && (S_ISSOCK(st.st_mode) || S_ISDIR(st.st_mode))) {
+        return "have its server make it there and write that path";
+    }
+    return apr_pstrcat(p, copy_cure(p, path->path),
+                       path->need != NULL     ? ""
+                       : path->does & DECIDES ? ", unless that has a URL"
+                       : gen.fix_root         ? " and write that path"
+                                              : "",
+                       NULL);
 }
 
 /* A host, by its name unless it is an address, or a URL that has one. */
@@ -1015,14 +1175,13 @@ static void need_host(const ap_directive_t *node, const char *host,
 {
     size_t length = strcspn(host, ":/?#, ");
 
-    if (*host == '[' || length == 0 || strspn(host, "0123456789.") >= length) {
-        return;
+    if (*host != '[' && strspn(host, "0123456789.") < length) {
+        (void)need_add(node,
+                       length == 9 && strncasecmp(host, "localhost", 9) == 0
+                           ? HOSTS
+                           : RESOLVER,
+                       R_OK, level);
     }
-    need_add(node,
-             length == 9 && strncasecmp(host, "localhost", length) == 0
-                 ? "/etc/hosts"
-                 : "/etc/resolv.conf",
-             R_OK, level);
 }
 
 /* What a directive needs whose words may be URLs of back ends. */
@@ -1043,40 +1202,56 @@ static void look_backends(const ap_directive_t *node, char **words)
     }
 }
 
-/* What a directive needs that decides by names, of hosts or of owners: without
- * it nobody has one, and what is forbidden to a name is allowed. */
+/* Words by which a directive works with names, of hosts or of owners, and what
+ * these are looked up in; those of a switch, where they do not decide. */
+static const struct {
+    const char *word, *path;
+    int is_switch;
+} lookups[] = {
+    { "file-owner", "/etc/passwd", 0 },
+    { "file-group", "/etc/group", 0 },
+    { "forward-dns", RESOLVER, 0 },
+    { "host", RESOLVER, 0 },
+    { "Remote_Host", RESOLVER, 0 },
+    { "on", RESOLVER, 1 },
+    { "yes", RESOLVER, 1 },
+    { "double", RESOLVER, 1 },
+};
+
+/* Whether what follows UserDir are names of users, who need not be known. */
+static int is_user_list(const char *word)
+{
+    return word != NULL
+           && (strcasecmp(word, "disabled") == 0
+               || strcasecmp(word, "enabled") == 0);
+}
+
+/* What a directive needs that works with names: without it nobody has one, and
+ * what is forbidden to a name is allowed. */
 static void look_names(const ap_directive_t *node, char **words,
                        chroot_level level)
 {
-    int is_userdir = strcasecmp(node->directive, "UserDir") == 0, i;
+    int homes = strcasecmp(node->directive, "UserDir") == 0;
+    int from = words[0] != NULL && strcasecmp(words[0], "from") == 0;
+    char **first = words;
+    size_t i;
 
-    if (is_userdir && words[0] != NULL
-        && (strcasecmp(words[0], "disabled") == 0
-            || strcasecmp(words[0], "enabled") == 0)) {
-        return; /* names of users, who need not be known */
+    if (homes && is_user_list(*words)) {
+        return;
     }
-    for (i = 0; words[i] != NULL; i++) {
-        if (strcasecmp(words[i], "file-owner") == 0
-            || (is_userdir && words[i][0] != '/'
-                && strchr(words[i], ':') == NULL)) {
-            need_add(node, "/etc/passwd", R_OK, level);
+    for (; *words != NULL; words++) {
+        for (i = 0; i < sizeof(lookups) / sizeof(lookups[0]); i++) {
+            if (strcasecmp(*words, lookups[i].word) == 0
+                && (!lookups[i].is_switch || level == FINDING_WARNING)) {
+                (void)need_add(node, lookups[i].path, R_OK, level);
+            }
         }
-        else if (strcasecmp(words[i], "file-group") == 0) {
-            need_add(node, "/etc/group", R_OK, level);
+        if (homes && **words != '/' && strchr(*words, ':') == NULL) {
+            (void)need_add(node, "/etc/passwd", R_OK, level);
         }
-        else if (strcasecmp(words[i], "forward-dns") == 0
-                 || strcasecmp(words[i], "host") == 0
-                 || strcasecmp(words[i], "Remote_Host") == 0
-                 || (level == FINDING_WARNING
-                     && (flag_value(words[i]) == 1
-                         || strcasecmp(words[i], "double") == 0))) {
-            need_add(node, "/etc/resolv.conf", R_OK, level);
-        }
-        else if (i > 0 && strcasecmp(words[0], "from") == 0
-                 && strcasecmp(words[i], "all") != 0
-                 && strncasecmp(words[i], "env=", 4) != 0
-                 && strpbrk(words[i], ":/") == NULL) {
-            need_host(node, words[i], level);
+        if (from && words != first && strcasecmp(*words, "all") != 0
+            && strpbrk(*words, ":/=") == NULL) {
+            need_host(node, *words, level);
         }
     }
 }
@@ -1128,19 +1303,17 @@ static void look_daemons(apr_pool_t *p, const ap_directive_t *node)
 {
     int has_jail = strstr(node->args, "chroot=") != NULL;
 
-    if (gen.fix_root) {
+    if (gen.fix_root || !has_jail) {
         finding_add(node, FINDING_WARNING,
                     has_jail ? "has a chroot= of its own, and finds no script; "
                                "use embedded mode"
-                             : "makes processes that are not jailed; use "
-                               "embedded mode");
-    }
-    else if (!has_jail) {
-        finding_add(node, FINDING_WARNING,
-                    apr_psprintf(p,
-                                 "makes processes that are not jailed; add "
-                                 "chroot=%s home=/",
-                                 gen.jail));
+                    : gen.fix_root || gen.mount
+                        ? "makes processes that are not jailed; use embedded "
+                          "mode"
+                        : apr_psprintf(p,
+                                       "makes processes that are not jailed; "
+                                       "add chroot=%s home=/",
+                                       gen.jail));
     }
 }
 
@@ -1212,6 +1385,104 @@ static void look_exposed(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
+/* The application that a mapping leads to: "/NAME", of /usr/share/NAME */
+static struct {
+    const ap_directive_t *node;
+    const char *name;
+    int left; /* how many entries are still looked at */
+} app;
+
+/* Notes that an application needs a path; by its first three components, or
+ * those up to its name: as few lines as possible. */
+static void app_need(const char *path, const char *need)
+{
+    apr_pool_t *p = gen.paths->pool;
+    const char *dir = path_parent(p, path), *end;
+    size_t length = strlen(app.name);
+    struct stat st;
+    int i;
+
+    if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode) && strchr(dir + 1, '/')) {
+        path = dir;
+    }
+    end = length > 0 ? strstr(path, app.name) : NULL;
+    end = end != NULL && (end[length] == '/' || end[length] == '\0')
+              ? end + length
+              : NULL;
+    for (i = 0, dir = path; end == NULL && i < 3 && *dir != '\0'; i++) {
+        dir += 1 + strcspn(dir + 1, "/");
+    }
+    path = apr_pstrmemdup(p, path, (end != NULL ? end : dir) - path);
+    if (path_inside(path) == NULL && path_below(gen.jail, path) == NULL) {
+        need_add(app.node, path, strncmp(path, "/var/", 5) == 0 ? W_OK : 0,
+                 FINDING_NOTE)
+            ->need = need;
+    }
+}
+
+/* An entry of an application's directory: a symbolic link of root's, and what
+ * it leads to. nftw(3). */
+static int app_link(const char *path, const struct stat *st, int type,
+                    struct FTW *unused)
+{
+    apr_pool_t *p = gen.paths->pool;
+    char target[PATH_MAX], real[PATH_MAX];
+    ssize_t n = type == FTW_SL && st->st_uid == 0
+                    ? readlink(path, target, sizeof(target) - 1)
+                    : -1;
+
+    if (n > 0 && realpath(path, real) != NULL) {
+        target[n] = '\0';
+        path = *target == '/'
+                   ? target
+                   : ap_make_full_path(p, path_parent(p, path), target);
+        app_need(path_canonical(p, path), "symbolic links");
+        app_need(real, "symbolic links");
+    }
+    return --app.left <= 0;
+}
+
+/* What a packaged application, at a path that URLs are mapped to, has elsewhere
+ * by the rules of hier(7), or by symbolic links. Outside the jail only: root
+ * opens nothing there. */
+static void look_app(apr_pool_t *p, const ap_directive_t *node,
+                     const char *path)
+{
+    static const char *const places[][2] = { { "/etc", "" },
+                                             { "/etc", ".conf" },
+                                             { "/etc", "rc" },
+                                             { "/var/lib", "" },
+                                             { "/var/cache", "" },
+                                             { "/usr/share", "" },
+                                             { "/usr/share/javascript",
+                                               NULL } };
+    const char *own = strncmp(path, "/usr/share/", 11) == 0 ? path + 10
+                      : strncmp(path, "/usr/lib/", 9) == 0  ? path + 8
+                                                            : "";
+    size_t i;
+
+    if (path_inside(path) != NULL || path_below(gen.jail, path) != NULL) {
+        return;
+    }
+    app.node = node;
+    app.left = APP_ENTRIES;
+    app.name = *own == '/' ? apr_pstrmemdup(gen.paths->pool, own,
+                                            1 + strcspn(own + 1, "/"))
+                           : "";
+    if (strcmp(apr_pstrcat(p, "/etc", app.name, NULL), ap_server_root) == 0) {
+        return; /* httpd's icons */
+    }
+    for (i = 0; *own != '\0' && i < sizeof(places) / sizeof(places[0]); i++) {
+        own = places[i][1] == NULL
+                  ? places[i][0]
+                  : apr_pstrcat(p, places[i][0], app.name, places[i][1], NULL);
+        if (access(own, F_OK) == 0) {
+            app_need(own, "its files");
+        }
+    }
+    (void)nftw(path, app_link, 16, FTW_PHYS);
+}
+
 /* Notes word number n of a directive, if it names a path. */
 static void look_word(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row, char **words, int n)
@@ -1219,6 +1490,7 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     const char *rest, *error = NULL, *top;
     const char *path = word_path(p, row, words, n, &rest);
     chroot_path *note;
+    int mode;
 
     if (path == NULL) {
         if (row->form == FORM_TESTED && gen.fix_root && words[n + 1] != NULL
@@ -1255,13 +1527,16 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     if (error != NULL) {
         finding_add(node, FINDING_ERROR, error);
     }
+    mode = row->form == FORM_PHP ? php_settings[php_setting(words[0])].mode
+           : row->does & WRITES  ? W_OK
+                                 : 0;
     note = path_note(node,
                      row->form == FORM_SOCKET || row->form == FORM_VALUE
                              || row->form == FORM_TYPED
                              || row->form == FORM_COMMAND
                          ? path
                          : words[n],
-                     path);
+                     mode == W_OK ? word_written(p, path) : path);
     note->rest = apr_pstrdup(gen.findings->pool, rest);
     note->level = error != NULL || (row->form == FORM_TESTED && !gen.mount)
                           || ((row->does & MAPS) && gen.mount) /* view_plan() */
@@ -1274,19 +1549,46 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
                       ? FINDING_NOTE
                   : row->does & DECIDES ? FINDING_ERROR
                                         : FINDING_WARNING;
-    note->mode = row->does & WRITES ? W_OK : 0;
+    note->mode = mode;
     note->does = row->does;
+    if ((row->does & MAPS) && gen.mount && gen.dump && *rest == '\0') {
+        look_app(p, node, path);
+    }
     if (row->form == FORM_SECTION
         && (apr_fnmatch_test(path) || n > 0
             || strcasecmp(node->directive, "<DirectoryMatch") == 0)) {
         note->fate = FATE_INSIDE; /* a pattern, for all that is known */
     }
+    else if (path_below(gen.jail, path) != NULL && (gen.fix_root || gen.mount)
+             && path_inside(path) == NULL
+             && (row->form == FORM_SECTION || *rest != '\0')) {
+        note->fate = FATE_INSIDE; /* it is about the jail as well */
+    }
     else if (gen.fix_root && path_inside(path) == NULL) {
-        /* one that the jail is in is about the jail as well */
-        note->fate = path_below(gen.jail, path) != NULL
-                             && (row->form == FORM_SECTION || *rest != '\0')
-                         ? FATE_INSIDE
-                         : FATE_OUTSIDE;
+        note->fate = FATE_OUTSIDE;
+    }
+}
+
+/* Options ExecCGI: there are programs in the directory of its section. */
+static void look_options(apr_pool_t *p, const ap_directive_t *node,
+                         char **words)
+{
+    static const chroot_directive programs = { "", 0, FORM_SECTION, EXECUTES };
+    const char *args = node->parent != NULL
+                               && strcasecmp(node->parent->directive,
+                                             "<Directory")
+                                      == 0
+                           ? node->parent->args
+                           : "";
+    char *dir[] = { NULL, NULL };
+
+    for (; *args != '\0' && *words != NULL; words++) {
+        if (strcasecmp(*words + (**words == '+'), "ExecCGI") == 0) {
+            args = ap_getword(p, &args, '>');
+            dir[0] = ap_getword_conf(p, &args);
+            look_word(p, node, &programs, dir, 0);
+            return;
+        }
     }
 }
 
@@ -1303,7 +1605,7 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
     if (node->directive[0] == '<' && tail != NULL) {
         args = apr_pstrmemdup(p, args, tail - args);
     }
-    if (row->form == FORM_PHP) {
+    if (row->form == FORM_PHP || row->form == FORM_LIST) {
         args = copy = apr_pstrdup(p, args);
         while ((copy = strpbrk(copy, ":;\"'")) != NULL) {
             *copy = ' ';
@@ -1329,6 +1631,9 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
     }
     if (row->does & RUNS) {
         look_pipes(p, node, words);
+    }
+    if (row->form == FORM_NONE && (row->does & EXECUTES)) {
+        look_options(p, node, words);
     }
 }
 
@@ -1476,10 +1781,11 @@ typedef enum { RANK_MAPPED, RANK_NEEDED, RANK_EXPLICIT } view_rank;
 /* What is at a path of the view: a mount, a symbolic link, or a directory that
  * leads to one of these. */
 typedef struct {
-    const char *path;   /* outside, and in the view */
-    const char *target; /* of a link */
-    struct stat st;     /* as it is outside */
-    int bind;           /* it is a mount */
+    const char *path;           /* outside, and in the view */
+    const char *target;         /* of a link */
+    const ap_directive_t *node; /* that names it */
+    struct stat st;             /* as it is outside */
+    int bind;                   /* it is a mount */
     int writable;
     view_rank rank;
     int below; /* a mount above it is in the view: the place is there */
@@ -1721,6 +2027,7 @@ static void view_want(apr_pool_t *p, const ap_directive_t *node,
                                   node->line_num, gen.jail, VIEW_MAPPED_MAX);
     }
     step->bind = 1;
+    step->node = node;
     step->rank = rank;
     step->writable = writable;
 }
@@ -2116,6 +2423,7 @@ static int view_main(void *unused)
         limit.rlim_cur = limit.rlim_max; /* a descriptor for each mount */
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
+    (void)VIEW_CALL(chdir, "/", "/"); /* where it was called may be anywhere */
     built.made.ns = VIEW_CALL(openat, "/proc/self/ns/mnt", AT_FDCWD,
                               "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     /* RESOLVE_IN_ROOT is about the working directory, which is any */
@@ -2311,8 +2619,9 @@ static void view_report(apr_file_t *out)
                             step->target);
         }
         else if (step->bind) {
-            apr_file_printf(out, "View: %s %s%s\n",
+            apr_file_printf(out, "View: %s %s, by %s%s\n",
                             step->writable ? "rw" : "ro", step->path,
+                            node_place(view.steps->pool, step->node),
                             S_ISREG(step->st.st_mode)
                                 ? " (this file; one that replaces it is seen "
                                   "after a restart)"
@@ -3262,23 +3571,80 @@ static int link_is_right(const char *relative)
            && root.st_dev == there.st_dev && root.st_ino == there.st_ino;
 }
 
-/* What this process, which sees the jail as root, can do with a path. */
+/* Whether what runs a program is missing: the interpreter of a script, or the
+ * one that loads libraries. User, in the jail. */
+static int program_is_broken(int dir, const char *name)
+{
+    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    char text[4096], *path = NULL;
+    struct stat st;
+    ssize_t n = fd != -1 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)
+                        && (st.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH))
+                    ? read(fd, text + 1, sizeof(text) - 2)
+                    : -1;
+
+    fd_close(&fd);
+    if (n < 4) {
+        return 0;
+    }
+    text[0] = text[n + 1] = '\0';
+    if (strncmp(text + 1, "#!", 2) == 0) {
+        path = text + 3 + strspn(text + 3, " \t");
+        path[strcspn(path, " \t\r\n")] = '\0';
+    }
+    else if (strncmp(text + 1, "\177ELF", 4) == 0) {
+        path = memmem(text, n, "/ld-", 4);
+        while (path != NULL && path[-1] != '\0') {
+            path--;
+        }
+    }
+    return path != NULL && access(path, X_OK) == -1;
+}
+
+/* Whether there is such a program in a directory, or a file is one. */
+static int has_broken_program(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+    DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
+    const struct dirent *entry;
+    int broken = 0, i;
+
+    if (dir == NULL) {
+        fd_close(&fd);
+        return program_is_broken(AT_FDCWD, path);
+    }
+    for (i = 0;
+         !broken && i < INSPECT_DIRECTORY && (entry = readdir(dir)) != NULL;
+         i++) {
+        broken = program_is_broken(fd, entry->d_name);
+    }
+    (void)closedir(dir);
+    return broken;
+}
+
+/* What this process, which sees the jail as root, can do with a path. Programs
+ * are looked at before what they need. */
 static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
 {
+    static int broken;
     const char *name = path->path, *inner = path_inside(name);
     int mode = path->mode;
+    struct statvfs fs;
     struct stat st;
 
     if (path->fate != FATE_UNKNOWN) {
         return path->fate;
     }
-    if (path->is_need && strcmp(name, gen.jail) == 0) {
+    if (path->need != NULL && strcmp(name, gen.jail) == 0) {
         /* the self-link, or nothing: a start makes it */
         return lstat(name, &st) == -1 || link_is_right(link_relative(p))
                    ? FATE_INSIDE
                    : FATE_MISSING;
     }
-    if (gen.fix_root && !path->is_need) {
+    if (path->need != NULL && (path->does & EXECUTES) && !broken) {
+        return FATE_INSIDE;
+    }
+    if (gen.fix_root && path->need == NULL) {
         name = inner; /* what is outside was known before */
     }
     if (stat(name, &st) == -1) {
@@ -3286,15 +3652,30 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
                : lstat(name, &st) == 0 ? FATE_LEADS_OUT
                                        : FATE_MISSING;
     }
+    if (gen.mount && S_ISDIR(st.st_mode) && st.st_dev == gen.dev) {
+        return FATE_MISSING; /* what is in the view is below it */
+    }
+    if (mode == W_OK && statvfs(name, &fs) == 0 && (fs.f_flag & ST_RDONLY)) {
+        return FATE_READ_ONLY;
+    }
+    if (path->need == NULL && (path->does & EXECUTES)
+        && has_broken_program(name)) {
+        broken = 1;
+        return FATE_BROKEN;
+    }
     if (mode == 0 || (mode == W_OK && !S_ISDIR(st.st_mode))) {
         mode = S_ISDIR(st.st_mode) ? X_OK : S_ISSOCK(st.st_mode) ? W_OK : R_OK;
     }
-    return access(name, mode) == 0 ? FATE_INSIDE : FATE_UNREADABLE;
+    return access(name, mode) == 0
+                   || (gen.mount && path->need != NULL && mode == W_OK)
+               ? FATE_INSIDE
+               : FATE_UNREADABLE;
 }
 
-/* What a probe sees as User from inside, for its parent: findings, a letter
- * and a text each, up to an empty one; and the fates of all paths. */
+/* What a probe sees as User from inside, for its parent: findings, a digit and a
+ * text each, up to an empty one; and the fates of all paths. */
 typedef struct {
+    size_t size; /* of what is in found */
     char found[FOUND_SIZE];
     chroot_fate fates[];
 } chroot_seen;
@@ -3304,12 +3685,23 @@ static size_t seen_size(void)
     return sizeof(chroot_seen) + gen.paths->nelts * sizeof(chroot_fate);
 }
 
+/* Hands over a text, if there is room. */
+static void seen_add(chroot_seen *seen, int number, const char *text)
+{
+    size_t size = strlen(text) + 2;
+
+    if (size < FOUND_SIZE - seen->size) {
+        seen->found[seen->size] = (char)('0' + number);
+        memcpy(seen->found + seen->size + 1, text, size - 1);
+        seen->size += size;
+    }
+}
+
 /* Looks at all paths, and into the jail. */
 static void look(apr_pool_t *p, chroot_seen *seen)
 {
     int left = INSPECT_ENTRIES, i;
     const chroot_finding *finding;
-    size_t at = 0, size;
 
     if (seen == NULL) {
         return;
@@ -3324,12 +3716,7 @@ static void look(apr_pool_t *p, chroot_seen *seen)
     }
     for (; i < gen.findings->nelts; i++) {
         finding = &APR_ARRAY_IDX(gen.findings, i, chroot_finding);
-        size = strlen(finding->text) + 2;
-        if (size < FOUND_SIZE - at) {
-            seen->found[at] = (char)('0' + finding->level);
-            memcpy(seen->found + at + 1, finding->text, size - 1);
-            at += size;
-        }
+        seen_add(seen, finding->level, finding->text);
     }
 }
 
@@ -3352,6 +3739,31 @@ static chroot_probe act_enter(apr_pool_t *p, server_rec *s, chroot_seen *seen)
         return PROBE_FAILED;
     }
     look(p, seen);
+    return PROBE_OK;
+}
+
+/* Starts PHP as a start does, its hook wants that twice, and hands over the
+ * values of its settings that name paths. */
+static chroot_probe act_php(apr_pool_t *p, server_rec *s, chroot_seen *seen)
+{
+    const apr_array_header_t *hooks = ap_hook_get_post_config();
+    const ap_LINK_post_config_t *hook;
+    char *(*value)(const char *name, size_t length, int orig);
+    const char *text;
+    int i;
+
+    *(void **)&value = dlsym(RTLD_DEFAULT, "zend_ini_string");
+    for (i = 0; i < 2 * hooks->nelts; i++) {
+        hook = &APR_ARRAY_IDX(hooks, i % hooks->nelts, ap_LINK_post_config_t);
+        if (strcmp(hook->szName, "mod_php.c") == 0
+            && (value == NULL || hook->pFunc(p, p, p, s) != OK)) {
+            return PROBE_FAILED;
+        }
+    }
+    for (i = 0; i < PHP_SETTINGS; i++) {
+        text = value(php_settings[i].name, strlen(php_settings[i].name), 0);
+        seen_add(seen, i, text != NULL ? text : "");
+    }
     return PROBE_OK;
 }
 
@@ -3524,6 +3936,36 @@ static void seen_unmap(chroot_seen *seen, chroot_probe answer)
     (void)munmap(seen, seen_size());
 }
 
+/* For the report: notes what PHP's own settings name. */
+static void look_php(apr_pool_t *p, server_rec *s)
+{
+    chroot_seen *seen = gen.dump && ap_find_linked_module("mod_php.c") != NULL
+                            ? seen_map(s)
+                            : NULL;
+    size_t size = seen != NULL ? seen_size() : 0;
+    char *text, *path, *next;
+    int i;
+
+    if (seen == NULL) {
+        return;
+    }
+    if (probe(p, s, act_php, seen) == PROBE_OK) {
+        for (text = seen->found; *text != '\0'; text += strlen(text) + 1) {
+            i = *text - '0';
+            path = apr_pstrdup(p, text + 1);
+            for (path = apr_strtok(path, ":;", &next); path != NULL;
+                 path = apr_strtok(NULL, ":;", &next)) {
+                if (*path == '/') {
+                    need_add(gen.node, path_trimmed(p, path),
+                             php_settings[i].mode, FINDING_NOTE)
+                        ->need = php_settings[i].need;
+                }
+            }
+        }
+    }
+    (void)munmap(seen, size);
+}
+
 /* Decides once per generation how its children enter the jail, late where
  * that is possible. Says why when they cannot. */
 static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
@@ -3601,38 +4043,10 @@ static int goes_on(server_rec *s, chroot_probe answer)
     return 1;
 }
 
-/* The cure for a path of the configuration that is not in the jail. What is
- * written to, or made by a server, is of no use as a copy; what decides about
- * access may be a secret. */
-static const char *path_cure(apr_pool_t *p, const chroot_path *path)
+/* Whether a path is needed by a module, and by no directive. */
+static int need_is_of_module(const chroot_path *path)
 {
-    struct stat st;
-
-    if (gen.mount) {
-        /* a file is mounted as it was, and would not change with its name */
-        return apr_psprintf(p, "write \"ChrootBind %s%s\"",
-                            path->mode == W_OK ? "rw " : "",
-                            stat(path->path, &st) == 0 && !S_ISDIR(st.st_mode)
-                                ? path_parent(p, path->path)
-                                : path->path);
-    }
-    if (path->mode == W_OK) {
-        return apr_psprintf(p, "name a directory there, owner %s",
-                            ap_unixd_config.user_name);
-    }
-    if (path_below(gen.jail, path->path) != NULL) {
-        return "name what is in it";
-    }
-    if ((path->does & BACKEND) && !(path->does & MAPS)
-        && stat(path->path, &st) == 0
-        && (S_ISSOCK(st.st_mode) || S_ISDIR(st.st_mode))) {
-        return "have its server make it there and write that path";
-    }
-    return apr_pstrcat(p, copy_cure(p, path->path),
-                       path->does & DECIDES ? ", unless that has a URL"
-                       : gen.fix_root       ? " and write that path"
-                                            : "",
-                       NULL);
+    return path->need != NULL && strchr(path->need, '(') != NULL;
 }
 
 /* What there is to say of a path that children cannot use, or NULL when it is
@@ -3640,9 +4054,11 @@ static const char *path_cure(apr_pool_t *p, const chroot_path *path)
 static const char *path_finding(apr_pool_t *p, const chroot_path *path)
 {
     const char *inner = path_inside(path->path);
+    const char *user = ap_unixd_config.user_name;
     struct stat st;
+    int is_there = stat(path->path, &st) == 0;
 
-    if (path->is_need && strcmp(path->path, gen.jail) == 0) {
+    if (path->need != NULL && strcmp(path->path, gen.jail) == 0) {
         return path->fate == FATE_INSIDE
                    ? NULL
                    : apr_psprintf(p,
@@ -3650,12 +4066,11 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
                                   "something else is there; remove it",
                                   gen.jail, gen.jail);
     }
-    if (path->is_need) {
-        return path->fate == FATE_INSIDE || stat(path->path, &st) == -1
+    if (path->need != NULL) {
+        return path->fate == FATE_INSIDE || !is_there
                    ? NULL
                    : apr_psprintf(p, "needs %s in the jail, for User %s: %s",
-                                  path->path, ap_unixd_config.user_name,
-                                  copy_cure(p, path->path));
+                                  path->path, user, path_cure(p, path));
     }
     switch (path->fate) {
     case FATE_LEADS_OUT:
@@ -3664,26 +4079,30 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
                             "symbolic link leads out of the jail %s",
                             path->written, gen.jail);
     case FATE_UNREADABLE:
-        return apr_psprintf(
-            p, "names \"%s\", which User %s may not %s%s%s", path->written,
-            ap_unixd_config.user_name, path->mode == W_OK ? "write to" : "use",
-            gen.mount && inner == NULL ? ", or not there; " : "",
-            gen.mount && inner == NULL ? path_cure(p, path) : "");
+        return apr_psprintf(p, "names \"%s\", which User %s may not %s",
+                            path->written, user,
+                            path->mode == W_OK ? "write to" : "use");
+    case FATE_BROKEN:
+        return apr_psprintf(p,
+                            "names \"%s\", where children do not find the "
+                            "interpreter or the libraries of a program; see "
+                            "CAVEATS.md",
+                            path->written);
     case FATE_OUTSIDE:
     case FATE_MISSING:
-        if (gen.fix_root ? inner != NULL : stat(path->path, &st) == -1) {
-            return NULL;
-        }
-        return inner != NULL && !gen.mount
+    case FATE_READ_ONLY:
+        return (gen.fix_root ? inner != NULL : !is_there) ? NULL
+               : inner != NULL && !gen.mount
                    ? apr_psprintf(p,
                                   "names \"%s\", which children look for in "
                                   "the jail; write \"%s\", or set "
                                   "ChrootFixRoot On",
                                   path->written, inner)
-                   : apr_psprintf(p,
-                                  "names \"%s\", which is not in the jail; "
-                                  "%s",
-                                  path->written, path_cure(p, path));
+                   : apr_psprintf(
+                       p, "names \"%s\", which is %s; %s", path->written,
+                       path->fate == FATE_READ_ONLY ? "read-only there"
+                                                    : "not in the jail",
+                       path_cure(p, path));
     default:
         return NULL;
     }
@@ -3695,26 +4114,36 @@ static void paths_find(apr_pool_t *p)
     apr_hash_t *said = apr_hash_make(p);
     const chroot_path *path = (chroot_path *)gen.paths->elts;
     const char *text, *key;
-    int copied = 0, i;
+    int copied = 0, is_error, i;
 
     for (i = 0; i < gen.paths->nelts; i++, path++) {
-        text = path->fate != FATE_UNKNOWN && path->level != FINDING_NOTE
+        is_error = path->level == FINDING_ERROR;
+        text = path->fate != FATE_UNKNOWN
+                       && (path->level != FINDING_NOTE
+                           || path->fate == FATE_BROKEN)
                    ? path_finding(p, path)
                    : NULL;
-        if (text == NULL) {
+        key = apr_pstrcat(p, path->node->directive, text, NULL);
+        if (text == NULL
+            || apr_hash_get(said, key, APR_HASH_KEY_STRING) != NULL) {
             continue;
         }
-        key = apr_pstrcat(p, path->node->directive, text, NULL);
-        if (apr_hash_get(said, key, APR_HASH_KEY_STRING) == NULL) {
-            apr_hash_set(said, key, APR_HASH_KEY_STRING, key);
+        apr_hash_set(said, key, APR_HASH_KEY_STRING, key);
+        if (need_is_of_module(path)) {
+            finding_add(NULL, path->level,
+                        apr_pstrcat(p, path->need, " ", text, NULL));
+        }
+        else {
             finding_add(path->node,
-                        (gen.fix_root || gen.mount) && !path->is_need
-                                && path->fate == FATE_UNREADABLE
+                        path->fate == FATE_BROKEN
+                                || (path->fate == FATE_UNREADABLE && is_error
+                                    && (gen.fix_root || gen.mount)
+                                    && path->need == NULL)
                             ? FINDING_WARNING /* as without a jail */
                             : path->level,
                         text);
-            copied = copied || path->is_need;
         }
+        copied = copied || path->need != NULL;
     }
     path = (chroot_path *)gen.paths->elts;
     for (i = 0; copied && i < gen.paths->nelts; i++, path++) {
@@ -4505,11 +4934,9 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
         tree_look(scratch, rows_make(ptemp), ap_conftree);
         apr_pool_destroy(scratch);
         if (gen.fix_root) {
-            need_add(gen.node, gen.jail, 0, FINDING_ERROR);
+            (void)need_add(gen.node, gen.jail, 0, FINDING_ERROR);
         }
-        if (ap_find_linked_module("mod_php.c") != NULL) {
-            need_add(gen.node, TZDIR, X_OK, FINDING_WARNING);
-        }
+        needs_note(ptemp);
     }
     if (!gen.mount) {
         look_cgid(ptemp);
@@ -4549,90 +4976,157 @@ static int paths_sorter(const void *a, const void *b)
     return order != 0 ? order : strcmp(one->written, other->written);
 }
 
-/* What a column of the report says of a path; one with blanks is quoted. */
-static const char *column(apr_pool_t *p, const chroot_path *path, int n)
-{
-    static const char *const fates[] = { "unknown",   "inside",
-                                         "outside",   "missing",
-                                         "leads out", "not usable by User" };
-    const char *name = path->node->directive, *inner = path_inside(path->path);
-    const char *text = path->written;
-
-    switch (n) {
-    case 0:
-        return name[0] == '<' ? apr_pstrcat(p, name, ">", NULL) : name;
-    case 1:
-        break;
-    case 2:
-        text = !gen.fix_root                      ? path->path
-               : inner != NULL                    ? inner
-               : path_below(gen.jail, path->path) ? "/"
-                                                  : "-";
-        if (text[0] == '/' && path->rest[0] != '\0') {
-            text = ap_make_full_path(p, text, path->rest);
-        }
-        break;
-    case 3:
-        return fates[path->fate];
-    default:
-        return apr_psprintf(p, "%s:%d", path->node->filename,
-                            path->node->line_num);
-    }
-    text = printable(p, text);
-    return strpbrk(text, " \t") != NULL ? apr_pstrcat(p, "\"", text, "\"", NULL)
-                                        : text;
-}
-
-/* One line for each path of the configuration, in columns. */
+/* A line for each path of the configuration: what becomes of it, and what
+ * children find it by. */
 static void report_paths(apr_pool_t *p, apr_file_t *out)
 {
-    static const char *const titles[] = { "Directive", "Path", "For children",
-                                          "Fate", "Where" };
-    const chroot_path *paths = (chroot_path *)gen.paths->elts;
-    int width[5], i, n, length;
+    static const char *const fates[] = {
+        "unknown",   "inside",    "outside",       "missing",
+        "leads out", "read-only", "cannot be run", "not usable by User"
+    };
+    const chroot_path *path = (chroot_path *)gen.paths->elts;
+    const char *inner;
+    int i;
 
-    for (n = 0; n < 5; n++) {
-        width[n] = (int)strlen(titles[n]);
-        for (i = 0; i < gen.paths->nelts; i++) {
-            length = (int)strlen(column(p, &paths[i], n));
-            if (!paths[i].is_need && length > width[n]
-                && length <= REPORT_COLUMN) {
-                width[n] = length;
-            }
-        }
-    }
-    for (i = -1; i < gen.paths->nelts; i++) {
-        if (i >= 0 && paths[i].is_need) {
+    for (i = 0; i < gen.paths->nelts; i++, path++) {
+        if (path->need != NULL) {
             continue;
         }
-        for (n = 0; n < 5; n++) {
-            apr_file_printf(out, "%-*s%s", n < 4 ? width[n] : 0,
-                            i < 0 ? titles[n] : column(p, &paths[i], n),
-                            n < 4 ? "  " : "\n");
+        inner = path_inside(path->path);
+        inner = inner == NULL && path_below(gen.jail, path->path) ? "/" : inner;
+        if (inner != NULL && path->rest[0] != '\0') {
+            inner = ap_make_full_path(p, inner, path->rest);
         }
+        apr_file_printf(out,
+                        gen.fix_root && inner != NULL
+                            ? "%s: %s names \"%s\", for children \"%s\"\n"
+                            : "%s: %s names \"%s\"\n",
+                        fates[path->fate], node_place(p, path->node),
+                        printable(p, path->written),
+                        inner != NULL ? printable(p, inner) : "");
     }
 }
 
-/* The report: what is in force, what becomes of the configuration's paths, and
- * all findings, a line each. */
+/* A line of the block to paste. */
+typedef struct {
+    const char *why, *path;
+    int writable;
+} report_bind;
+
+static int binds_sorter(const void *a, const void *b)
+{
+    const report_bind *one = a, *other = b;
+    int order = strcmp(one->why, other->why);
+
+    order = order != 0 ? order : one->writable - other->writable;
+    return order != 0 ? order : strcmp(one->path, other->path);
+}
+
+/* What would let children see a path, if ChrootBind can. */
+static int report_wants(apr_pool_t *p, const chroot_path *path,
+                        report_bind *bind)
+{
+    struct stat st;
+
+    if ((path->need == NULL && path->level == FINDING_NOTE)
+        || (path->does & MAPS)
+        || (!gen.mount && path->need == NULL && path_inside(path->path) != NULL)
+        || (path->fate != FATE_OUTSIDE && path->fate != FATE_MISSING
+            && path->fate != FATE_LEADS_OUT && path->fate != FATE_READ_ONLY)
+        || stat(path->path, &st) == -1) {
+        return 0;
+    }
+    bind->path = bind_meant(p, path);
+    bind->writable = path->mode == W_OK;
+    bind->why = need_is_of_module(path)
+                    ? path->need
+                    : apr_pstrcat(p, "needed by: ", node_place(p, path->node),
+                                  path->need != NULL ? " (" : NULL, path->need,
+                                  ")", NULL);
+    return bind->path[1] != '\0';
+}
+
+/* Whether one of the binds, or what is above it, makes another superfluous. */
+static int report_has(const apr_array_header_t *binds, const report_bind *bind)
+{
+    const report_bind *other = (report_bind *)binds->elts;
+    int i;
+
+    for (i = 0; i < binds->nelts; i++, other++) {
+        if (path_below(bind->path, other->path) != NULL
+            && other->writable >= bind->writable && other != bind
+            && (strcmp(bind->path, other->path) != 0
+                || other->writable > bind->writable || other < bind)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* The ChrootBind lines that are missing, each with its reason. */
+static void report_binds(apr_pool_t *p, apr_file_t *out)
+{
+    apr_array_header_t *binds = apr_array_make(p, 16, sizeof(report_bind));
+    const report_bind *bind, *last = NULL;
+    report_bind wanted;
+    int i;
+
+    for (i = 0; i < gen.paths->nelts; i++) {
+        if (report_wants(p, &APR_ARRAY_IDX(gen.paths, i, chroot_path),
+                         &wanted)) {
+            APR_ARRAY_PUSH(binds, report_bind) = wanted;
+        }
+    }
+    qsort(binds->elts, binds->nelts, sizeof(report_bind), binds_sorter);
+    bind = (report_bind *)binds->elts;
+    for (i = 0; i < binds->nelts; i++, bind++) {
+        if (report_has(binds, bind)) {
+            continue;
+        }
+        if (last == NULL || strcmp(last->why, bind->why) != 0) {
+            apr_file_printf(out, "%s\n# %s",
+                            last == NULL && !gen.mount
+                                ? "\nnote: with ChrootFixRoot Mount nothing of "
+                                  "this has to be copied, by these lines:"
+                                : "",
+                            bind->why);
+        }
+        if (last == NULL || strcmp(last->why, bind->why) != 0
+            || last->writable != bind->writable) {
+            apr_file_printf(out, "\nChrootBind%s", bind->writable ? " rw" : "");
+        }
+        apr_file_printf(out, " %s",
+                        strpbrk(bind->path, " \t\"'\\") != NULL
+                            ? word_quoted(p, bind->path)
+                            : bind->path);
+        last = bind;
+    }
+    if (last != NULL) {
+        apr_file_puts("\n\n", out);
+    }
+}
+
+/* The report: what is in force, what children see, what becomes of the
+ * configuration's paths, all findings, a line each, and what to write. */
 static void report(apr_pool_t *p, apr_file_t *out)
 {
+    static const char *const levels[] = { "note", "warning", "error" };
     const chroot_finding *finding = (chroot_finding *)gen.findings->elts;
     const char *zone = gen.zone != NULL ? gen.zone : getenv("TZ");
     int level, i;
 
     qsort(gen.paths->elts, gen.paths->nelts, sizeof(chroot_path), paths_sorter);
-    apr_file_printf(out, "ChrootDir: %s (%s at %s:%d)\n", gen.jail, gen.written,
-                    gen.node->filename, gen.node->line_num);
-    apr_file_printf(out, "ChrootFixRoot: %s\n", fix_root_name(p));
-    apr_file_printf(out, "Chroot: %s\n",
-                    !gen.entered ? geteuid() == 0 ? "not possible, see above"
-                                                  : "only root can try"
-                    : gen.late   ? "late"
-                                 : "early");
-    apr_file_printf(out, "Preloaded: %s\n",
-                    apr_array_pstrcat(p, preload(p), ' '));
-    apr_file_printf(out, "Time zone: %s\n", zone != NULL ? zone : "UTC");
+    apr_file_printf(
+        out,
+        "ChrootDir: %s (%s at %s:%d)\nChrootFixRoot: %s\nChroot: %s\n"
+        "Preloaded: %s\nTime zone: %s\n",
+        gen.jail, gen.written, gen.node->filename, gen.node->line_num,
+        fix_root_name(p),
+        !gen.entered
+            ? geteuid() == 0 ? "not possible, see above" : "only root can try"
+        : gen.late ? "late"
+                   : "early",
+        apr_array_pstrcat(p, preload(p), ' '), zone != NULL ? zone : "UTC");
     if (gen.mount) {
         view_report(out);
     }
@@ -4642,14 +5136,12 @@ static void report(apr_pool_t *p, apr_file_t *out)
     for (level = FINDING_ERROR; level >= FINDING_NOTE; level--) {
         for (i = 0; i < gen.findings->nelts; i++) {
             if ((int)finding[i].level == level) {
-                apr_file_printf(out, "%s: %s\n",
-                                level == FINDING_ERROR     ? "error"
-                                : level == FINDING_WARNING ? "warning"
-                                                           : "note",
+                apr_file_printf(out, "%s: %s\n", levels[level],
                                 finding[i].text);
             }
         }
     }
+    report_binds(p, out);
 }
 
 /* Parent, anybody: refuses what the configuration says and no jail can keep; at
@@ -4687,6 +5179,7 @@ static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (jail_open(pconf, s) != 0) {
         return gen.mount ? HTTP_INTERNAL_SERVER_ERROR : OK;
     }
+    look_php(ptemp, s);
     answer = probe_entry(ptemp, s);
     gen.entered = answer == PROBE_OK;
     ap_unixd_config.chroot_dir = gen.jail; /* for DUMP_RUN_CFG */

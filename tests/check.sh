@@ -84,17 +84,16 @@ other_version()
     [ "$2" = "$version" ] || echo "$1 has ${2:-none}, configure.ac $version"
 }
 
-# The columns of -D DUMP_CHROOT, a line each.
-columns_in_source()
+# What becomes of a path, in -D DUMP_CHROOT, a line each.
+fates_in_source()
 {
-    sed -n '/ titles\[\] = {/,/};/p' "$srcdir/mod_chroot.c" |
-        grep -o '"[^"]*"' | tr -d '"'
+    sed -n '/ fates\[\] = {/,/};/p' "$srcdir/mod_chroot.c" |
+        grep -o '"[^"]*"' | tr -d '"' | sort
 }
 
-columns_in_readme()
+fates_in_readme()
 {
-    sed -n 's/^    \(Directive  .*\)/\1/p' "$srcdir/README.md" | head -n 1 |
-        awk -F '  +' '{ for (i = 1; i <= NF; i++) print $i }'
+    sed -n '/^| fate/,/^$/s/^| `\([^`]*\)`.*/\1/p' "$srcdir/README.md" | sort
 }
 
 # differs FILE FILE: the lines that only one of them has.
@@ -116,11 +115,11 @@ differs "$tmp/source" "$tmp/readme" > "$tmp/wrong"
 report "the directives in mod_chroot.c (<) are those in README.md (>)" \
     "$tmp/wrong"
 
-columns_in_source > "$tmp/source"
-columns_in_readme > "$tmp/readme"
+fates_in_source > "$tmp/source"
+fates_in_readme > "$tmp/readme"
 differs "$tmp/source" "$tmp/readme" > "$tmp/wrong"
 [ -s "$tmp/source" ] || echo "none found" > "$tmp/wrong"
-report "the report's columns in mod_chroot.c (<) are those in README.md (>)" \
+report "the report's fates in mod_chroot.c (<) are those in README.md (>)" \
     "$tmp/wrong"
 
 {

@@ -178,7 +178,8 @@ def test_every_alert_is_in_the_readme():
 
 # Frames for other messages, and notes.
 NOT_IN_THE_README = {"… (owner …:…, mode …) …", "write to",
-                     " and ChrootFixRoot On", ", or not there; ",
+                     " and ChrootFixRoot On", " ", "read-only there",
+                     "not in the jail",
                      'runs "…", which is not jailed'}
 
 
@@ -257,14 +258,14 @@ def test_the_picture_has_the_hooks_in_their_order():
         assert f"ap_hook_{hook}(" in SOURCE
 
 
-@shows("Directive     Path                   For children   Fate     Where",
-       "warning: ProxyPass at /srv/proxy.conf:20 needs /etc/resolv.conf in "
-       "the jail, for User www-data: copy it to /srv/www/etc/resolv.conf")
+@shows("View: rw /srv/www, by ChrootDir at /srv/mount.conf:9",
+       'inside: DocumentRoot at /srv/php-fpm.conf:9 names "/srv/www/html", '
+       'for children "/html"')
 def test_the_report_in_the_readme_is_one_of_those_that_are_tested():
     reports = [set(path.read_text().splitlines())
                for path in (TESTS / "reports").glob("*.txt")]
     for first in BLOCKS:
-        if first.startswith(("Directive  ", "warning: ")):
+        if first.startswith(("inside: ", "View: ")):
             assert any(set(block(first).splitlines()) <= report
                        for report in reports)
 

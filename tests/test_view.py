@@ -390,8 +390,9 @@ def test_mod_status_and_the_report_say_what_is_in_force(view):
     assert said in server.get("/status").text
     text = server.httpd("-t", "-DDUMP_CHROOT")[1]
     assert "ChrootFixRoot: Mount, sealed\n" in text
-    assert f"View: rw {server.jail}\n" in text
-    assert "View: ro /etc/hostname (this file" in text
+    assert re.search(rf"(?m)^View: rw {server.jail}, by ChrootDir at ", text)
+    assert re.search(r"View: ro /etc/hostname, by ChrootBind at \S+ \(this file",
+                     text)
 
 
 # -------------------------------------------------------------------- escapes
