@@ -185,6 +185,7 @@ typedef enum {
     FATE_INSIDE,
     FATE_OUTSIDE,
     FATE_MISSING,
+    FATE_EMPTY,     /* a directory without entries */
     FATE_LEADS_OUT, /* a symbolic link whose target is not in the jail */
     FATE_READ_ONLY, /* by its mount */
     FATE_BROKEN,    /* a program whose interpreter or libraries are missing */
@@ -3622,6 +3623,18 @@ static int has_broken_program(const char *path)
     return broken;
 }
 
+/* Whether a directory has no entries. */
+static int dir_is_empty(const char *path)
+{
+    DIR *dir = opendir(path);
+    int count = 0;
+
+    while (dir != NULL && count < 3 && readdir(dir) != NULL) {
+        count++; /* "." and ".." are two */
+    }
+    return dir != NULL && closedir(dir) == 0 && count < 3;
+}
+
 /* What this process, which sees the jail as root, can do with a path. Programs
  * are looked at before what they need. */
 static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
@@ -3666,10 +3679,14 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
     if (mode == 0 || (mode == W_OK && !S_ISDIR(st.st_mode))) {
         mode = S_ISDIR(st.st_mode) ? X_OK : S_ISSOCK(st.st_mode) ? W_OK : R_OK;
     }
-    return access(name, mode) == 0
-                   || (gen.mount && path->need != NULL && mode == W_OK)
-               ? FATE_INSIDE
-               : FATE_UNREADABLE;
+    if (access(name, mode) == -1
+        && (!gen.mount || path->need == NULL || mode != W_OK)) {
+        return FATE_UNREADABLE;
+    }
+    return !gen.mount && name == path->path && path->mode != W_OK
+                   && S_ISDIR(st.st_mode) && dir_is_empty(name)
+               ? FATE_EMPTY
+               : FATE_INSIDE;
 }
 
 /* What a probe sees as User from inside, for its parent: findings, a digit and a
@@ -4058,6 +4075,16 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
     struct stat st;
     int is_there = stat(path->path, &st) == 0;
 
+    if (path->fate == FATE_EMPTY) {
+        /* root opens nothing in the jail */
+        return inner == NULL && is_there && !dir_is_empty(path->path)
+                   ? apr_psprintf(p,
+                                  "%s \"%s\", which is empty in the jail and "
+                                  "not outside: what was mounted there?",
+                                  path->need != NULL ? "needs" : "names",
+                                  path->path)
+                   : NULL;
+    }
     if (path->need != NULL && strcmp(path->path, gen.jail) == 0) {
         return path->fate == FATE_INSIDE
                    ? NULL
@@ -4981,7 +5008,7 @@ static int paths_sorter(const void *a, const void *b)
 static void report_paths(apr_pool_t *p, apr_file_t *out)
 {
     static const char *const fates[] = {
-        "unknown",   "inside",    "outside",       "missing",
+        "unknown",   "inside",    "outside",       "missing",           "empty",
         "leads out", "read-only", "cannot be run", "not usable by User"
     };
     const chroot_path *path = (chroot_path *)gen.paths->elts;

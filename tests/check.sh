@@ -93,6 +93,7 @@ fates_in_source()
 
 fates_in_readme()
 {
+    # shellcheck disable=SC2016 # the document's backquotes
     sed -n '/^| fate/,/^$/s/^| `\([^`]*\)`.*/\1/p' "$srcdir/README.md" | sort
 }
 

@@ -406,6 +406,23 @@ def test_what_applications_need_is_warned_of(site, lines, said):
     assert said is None or said in warned[0]
 
 
+def test_a_mount_point_of_which_the_mount_is_gone(site):
+    """Empty inside, and not outside: an administrator mounted it by hand."""
+    conf = site.conf("mounts", "ChrootDir /srv/www\nChrootFixRoot Off\n"
+                     "LuaRoot /srv/data\nLuaPackagePath /srv/none\n"
+                     "LoadModule lua_module ${MODULES}/mod_lua.so\n")
+    site.shell("mkdir -p /srv/data /srv/none /srv/www/srv/data "
+               "/srv/www/srv/none; touch /srv/data/x")
+
+    def said():
+        return [text for text in findings(site.httpd(
+            "/srv/mounts.conf", "-t", "-D", "DUMP_CHROOT")[1])
+            if "is empty in the jail" in text]
+    assert len(said()) == 1 and 'names "/srv/data"' in said()[0]
+    site.shell("touch /srv/www/srv/data/x")
+    assert not said()
+
+
 def test_devices_that_lead_nowhere_are_quiet(site):
     (site.root / "www/dev").mkdir()
     for minor in (3, 5, 8, 9):
