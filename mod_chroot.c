@@ -2802,18 +2802,11 @@ static int jailer_act(server_rec *s)
     }
     close(gen.ask);
     close(gen.answer);
-    if (rv == ETIMEDOUT) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
-                     "no answer from the jailer for %s", gen.jail);
-        return 0;
+    if (rv != ETIMEDOUT) {
+        waited = process_wait(gen.jailer, __WCLONE, &status);
+        rv = waited != 0 ? waited : rv;
     }
-    waited = process_wait(gen.jailer, __WCLONE, &status);
-    if (waited != 0) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT, waited, s,
-                     "wait for the jailer for %s", gen.jail);
-        return 0;
-    }
-    if (n != sizeof(answer)) {
+    if (rv != 0 || n != sizeof(answer)) {
         ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
                      "no answer from the jailer for %s (wait status 0x%x)",
                      gen.jail, (unsigned)status);
@@ -2941,8 +2934,8 @@ static int is_terminal(int fd, const struct stat *st)
                || isatty(fd));
 }
 
-/* Whether a descriptor, an entry of the directory dir, is no terminal, and no
- * directory outside: fchdir(2) and openat(2) would leave through it. The two
+/* Whether a descriptor, an entry of the directory dir or, for -1, of this
+ * process, is no terminal, and no directory outside: fchdir(2) and openat(2) would leave through it. The two
  * that this is found out with are closed when it was. */
 static int verify_descriptor(server_rec *s, int dir, const char *fd)
 {
@@ -2950,8 +2943,10 @@ static int verify_descriptor(server_rec *s, int dir, const char *fd)
     struct stat st, own;
     int inside;
 
-    if (fstatat(dir, fd, &st, 0) == -1) {
-        return verify_failed(s, "descriptor", fd);
+    if ((dir == -1 ? fstat((int)number, &st) : fstatat(dir, fd, &st, 0))
+        == -1) {
+        return (dir == -1 && errno == EBADF)
+               || verify_failed(s, "descriptor", fd);
     }
     if (is_terminal((int)number, &st)) {
         return verify_broken(s, "descriptor", fd, "is a terminal in");
@@ -2962,7 +2957,8 @@ static int verify_descriptor(server_rec *s, int dir, const char *fd)
             && own.st_ino == st.st_ino)) {
         return 1;
     }
-    inside = dir_is_inside(dir, fd);
+    inside = dir == -1 ? dir_is_inside((int)number, ".")
+                       : dir_is_inside(dir, fd);
     if (inside == -1) {
         return verify_failed(s, "descriptor", fd);
     }
@@ -3070,10 +3066,9 @@ static long descriptors_max(void)
  * threads were made inside, and descriptors are tried one by one. */
 static int verify(server_rec *s)
 {
-    struct stat st;
     char number[16];
     long fd, max;
-    int tasks = gen.tasks, ok, inside;
+    int tasks = gen.tasks, ok;
 
     if (!verify_root(s) || !verify_user(s)) {
         return 0;
@@ -3087,24 +3082,8 @@ static int verify(server_rec *s)
     max = descriptors_max();
     fd_close(&gen.status);
     for (fd = 0; ok && fd < max; fd++) {
-        if (fcntl((int)fd, F_GETFD) == -1 && errno == EBADF) {
-            continue;
-        }
         apr_snprintf(number, sizeof(number), "%ld", fd);
-        inside = fstat((int)fd, &st) == -1 ? -1
-                 : S_ISDIR(st.st_mode)     ? dir_is_inside((int)fd, ".")
-                                           : 1;
-        if (inside == -1) {
-            (void)verify_failed(s, "descriptor", number);
-            ok = 0;
-        }
-        else if (!inside) {
-            ok = verify_broken(s, "descriptor", number,
-                               "is a directory outside of");
-        }
-        else if (is_terminal((int)fd, &st)) {
-            ok = verify_broken(s, "descriptor", number, "is a terminal in");
-        }
+        ok = verify_descriptor(s, -1, number);
     }
     return ok;
 }
@@ -3326,42 +3305,29 @@ static int zone_is_rule(const char *zone)
     return apr_isdigit(*c);
 }
 
-/* The last line of a TZif file, tzfile(5), or NULL. */
+/* The rule in the last line of a TZif file, tzfile(5), or NULL. "UTC" for that
+ * zone: it needs no file, but glibc takes it when it is within reach, and
+ * converts times with fewer instructions than by a rule. */
 static const char *zone_rule(apr_pool_t *p, const char *path)
 {
-    char text[ZONE_RULE_MAX] = "", magic[4];
-    const char *rule = NULL;
-    char *start;
-    size_t n;
+    char line[ZONE_RULE_MAX] = "";
     FILE *file = fopen(path, "re");
+    size_t length;
 
     if (file == NULL) {
         return NULL;
     }
-    if (fread(magic, 1, 4, file) == 4 && memcmp(magic, "TZif", 4) == 0
-        && (fseek(file, -(long)(sizeof(text) - 1), SEEK_END) == 0
-            || fseek(file, sizeof(magic), SEEK_SET) == 0)) {
-        n = fread(text, 1, sizeof(text) - 1, file);
-        if (n > 0 && text[n - 1] == '\n') {
-            text[n - 1] = '\0';
-            start = memrchr(text, '\n', n - 1);
-            if (start != NULL && start[1] != '\0') {
-                rule = apr_pstrdup(p, start + 1);
-            }
+    if (fgets(line, 5, file) != NULL && strcmp(line, "TZif") == 0) {
+        while (fgets(line, sizeof(line), file) != NULL) {
         }
     }
     (void)fclose(file);
-    return rule;
-}
-
-/* The same, "UTC" for that zone: it needs no file, but glibc takes it when it
- * is within reach, and converts times with fewer instructions than by a rule.
- */
-static const char *zone_name(apr_pool_t *p, const char *path)
-{
-    const char *rule = zone_rule(p, path);
-
-    return rule != NULL && strcmp(rule, "UTC0") == 0 ? "UTC" : rule;
+    length = strcspn(line, "\n");
+    if (line[length] == '\0' || !zone_is_rule(line)) {
+        return NULL;
+    }
+    return strcmp(line, "UTC0\n") == 0 ? "UTC"
+                                       : apr_pstrmemdup(p, line, length);
 }
 
 /* TZ for children, for whom /etc/localtime and the zone files are out of
@@ -3372,7 +3338,7 @@ static const char *zone_for_children(apr_pool_t *p)
     const char *dir = getenv("TZDIR");
 
     if (zone == NULL) {
-        return zone_name(p, "/etc/localtime");
+        return zone_rule(p, "/etc/localtime");
     }
     if (*zone == '\0' || zone_is_rule(zone)) {
         return NULL;
@@ -3383,7 +3349,7 @@ static const char *zone_for_children(apr_pool_t *p)
     if (*zone != '/') {
         zone = apr_pstrcat(p, dir != NULL ? dir : TZDIR, "/", zone, NULL);
     }
-    return zone_name(p, zone);
+    return zone_rule(p, zone);
 }
 
 /* Loads a library for good; its name is added to those that are loaded. */
