@@ -1698,7 +1698,7 @@ static void view_want(apr_pool_t *p, const ap_directive_t *node,
     struct stat st;
     const char *real = view_way(p, path, &st);
     int rv = real == NULL ? errno : 0;
-    const char *why = rv == 0       ? view_refusal(real, rank, writable)
+    const char *why = real != NULL  ? view_refusal(real, rank, writable)
                       : rv == EXDEV ? "User may replace a symbolic link on "
                                       "the way"
                                     : apr_psprintf(p, "%pm", &rv);
