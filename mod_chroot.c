@@ -255,6 +255,7 @@ static void fd_close(int *fd)
     }
 }
 
+#if CHROOT_LATE || CHROOT_VIEW
 /* Waits for the end of a process; its status goes to *status. Returns an errno,
  * or 0. */
 static int process_wait(pid_t pid, int flags, int *status)
@@ -266,6 +267,7 @@ static int process_wait(pid_t pid, int flags, int *status)
     }
     return 0;
 }
+#endif
 
 /* Whether this is not the first of the two passes of a start. */
 static int is_final_pass(void)
@@ -3084,6 +3086,7 @@ static const char *zone_for_children(apr_pool_t *p)
     return zone_name(p, zone);
 }
 
+#ifdef __GLIBC__
 /* Loads a library for good; its name is added to those that are loaded. */
 static void preload_library(apr_array_header_t *loaded, const char *name)
 {
@@ -3124,6 +3127,7 @@ static void preload_name_services(apr_array_header_t *loaded)
     }
     (void)fclose(file);
 }
+#endif
 
 /* Loads what glibc and APR would load at first use, when it is out of reach:
  * libgcc_s for pthread_exit(3), name services, the drivers of apr_dbm. What is
