@@ -269,6 +269,7 @@ static void fd_close(int *fd)
     }
 }
 
+#if CHROOT_LATE || CHROOT_VIEW
 /* Waits for the end of a process; its status goes to *status. Returns an errno,
  * or 0. */
 static int process_wait(pid_t pid, int flags, int *status)
@@ -280,6 +281,7 @@ static int process_wait(pid_t pid, int flags, int *status)
     }
     return 0;
 }
+#endif
 
 /* Whether this is not the first of the two passes of a start. */
 static int is_final_pass(void)
@@ -1995,7 +1997,7 @@ static void view_want(apr_pool_t *p, const ap_directive_t *node,
     struct stat st;
     const char *real = view_way(p, path, &st);
     int rv = real == NULL ? errno : 0;
-    const char *why = rv == 0       ? view_refusal(real, rank, writable)
+    const char *why = real != NULL  ? view_refusal(real, rank, writable)
                       : rv == EXDEV ? "User may replace a symbolic link on "
                                       "the way"
                                     : apr_psprintf(p, "%pm", &rv);
@@ -3352,6 +3354,7 @@ static const char *zone_for_children(apr_pool_t *p)
     return zone_rule(p, zone);
 }
 
+#ifdef __GLIBC__
 /* Loads a library for good; its name is added to those that are loaded. */
 static void preload_library(apr_array_header_t *loaded, const char *name)
 {
@@ -3392,6 +3395,7 @@ static void preload_name_services(apr_array_header_t *loaded)
     }
     (void)fclose(file);
 }
+#endif
 
 /* Loads what glibc and APR would load at first use, when it is out of reach:
  * libgcc_s for pthread_exit(3), name services, the drivers of apr_dbm. What is

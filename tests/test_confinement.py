@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 import procfs
-from harness import (BUSYBOX, GID, PLAIN, THREADS_PER_CHILD, UID, USER, Dir,
+from harness import (BUSYBOX, GID, PLAIN, THREADS_PER_CHILD, UID, USER, Dir, Link,
                      script, self_link, wait_for)
 
 MATES = 54321
@@ -181,7 +181,7 @@ CGI = """\
 ScriptSock "${JAIL}/cgisock"
 ScriptAlias "/cgi-bin/" "/cgi-bin/"
 """
-CGI_FILES = {"bin/sh": BUSYBOX,
+CGI_FILES = {"bin/sh": BUSYBOX, "bin/id": Link("sh"),
              "cgi-bin/who": script("id -u; id -g; echo *; cd /; echo *\n")}
 
 FCGID = """\

@@ -832,7 +832,8 @@ def test_suexec_is_not_in_the_jail(documented_site):
     config = ON + "ScriptAlias /cgi-bin/ /srv/www/cgi-bin/\n"
     server = documented_site(config + "SuexecUserGroup nobody nogroup\n",
                              modules=["cgi", "suexec"])
-    server.put({"bin/sh": BUSYBOX, "cgi-bin/id": script("id -u\n")})
+    server.put({"bin/sh": BUSYBOX, "bin/id": Link("sh"),
+                "cgi-bin/id": script("id -u\n")})
     server.allow_log("exec of '/usr/lib/apache2/suexec' failed|"
                      "End of script output before headers")
     server.start()

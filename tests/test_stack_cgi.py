@@ -30,7 +30,7 @@ ScriptAlias "/cgi-bin/" "${JAIL}/cgi-bin/"
 </Directory>
 """
 FILES = {
-    "bin/sh": BUSYBOX, "bin/wc": Link("sh"),
+    "bin/sh": BUSYBOX, "bin/wc": Link("sh"), "bin/id": Link("sh"),
     "cgi-bin/shell": script('echo "$0 $PWD"; pwd; echo *; id -u; wc -c\n'),
     "cgi-bin/talks": script("echo to the log >&2; echo said\n"),
     "cgi-bin/status": File("#!/bin/sh\nprintf 'Status: 418\\n\\nteapot'\n",
