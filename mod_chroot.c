@@ -675,13 +675,14 @@ typedef enum {
 } chroot_form;
 
 /* What a directive does with it, and with its other words */
-#define MAPS     1  /* URLs are mapped to it */
-#define DECIDES  2  /* about access, by it */
-#define WRITES   4  /* children write to it */
-#define BACKEND  8  /* words are URLs whose hosts children look up */
-#define NAMES    16 /* words may be names of hosts or of users */
-#define RUNS     32 /* words that begin with "|" or "prg:" run outside */
-#define EXECUTES 64 /* children run it, or programs in it */
+#define MAPS     1   /* URLs are mapped to it */
+#define DECIDES  2   /* about access, by it */
+#define WRITES   4   /* children write to it */
+#define BACKEND  8   /* words are URLs whose hosts children look up */
+#define NAMES    16  /* words may be names of hosts or of users */
+#define RUNS     32  /* words that begin with "|" or "prg:" run outside */
+#define EXECUTES 64  /* children run it, or programs in it */
+#define BELOW    128 /* children write to what is in it */
 
 /* What there is to know of directives that name paths, or need files: httpd
  * 2.4's own by module, then those of others. All others name none, or name
@@ -728,7 +729,7 @@ static const chroot_directive directives[] = {
     { "FcgidIPCDir", 0, FORM_ROOTED, WRITES },
     { "MDStoreDir WSGIPythonHome", 0, FORM_ROOTED, 0 },
     { "WSGIPythonPath", EACH, FORM_LIST, 0 },
-    { "SVNPath SVNParentPath", 0, FORM_ROOTED, WRITES },
+    { "SVNPath SVNParentPath", 0, FORM_ROOTED, WRITES | BELOW },
     { "WSGISocketPrefix", 0, FORM_ROOTED, BACKEND },
     /* providers of mod_socache; mod_dbd.c */
     { "SSLSessionCache SSLStaplingCache AuthnCacheSOCache CacheSocache", 0,
@@ -1054,13 +1055,14 @@ static const struct {
       X_OK, FINDING_NOTE, 0, "applications (certificates of CAs)" },
     { "mod_php.c mod_wsgi.c mod_perl.c", "/tmp", W_OK, FINDING_NOTE, 0,
       "applications (temporary files, uploads)" },
-    { "mod_wsgi.c", "/usr/lib/python3* /usr/lib/*-linux-gnu /usr/lib64", X_OK,
-      FINDING_NOTE, 0, "Python (what is imported later)" },
+    { "mod_wsgi.c", "/usr/lib/python3* /usr/lib/*-linux-gnu /usr/lib64 " TZDIR,
+      X_OK, FINDING_NOTE, 0, "Python (what is imported later)" },
     { "mod_perl.c", "/etc/perl /usr/share/perl* /usr/lib/*/perl*", X_OK,
       FINDING_NOTE, 0, "Perl (what is required later)" },
     { "mod_cgi.c mod_cgid.c mod_fcgid.c mod_ext_filter.c",
-      "/usr /bin /lib /lib64 /dev/null /dev/urandom", R_OK, FINDING_NOTE,
-      EXECUTES, "programs (interpreters and libraries)" },
+      "/usr /bin /lib /lib64 /dev/null /dev/urandom /etc/alternatives "
+      "/etc/passwd /etc/group",
+      R_OK, FINDING_NOTE, EXECUTES, "programs (interpreters and libraries)" },
 };
 
 /* Notes what modules need, of which what is only in the report. */
@@ -3680,7 +3682,8 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
         mode = S_ISDIR(st.st_mode) ? X_OK : S_ISSOCK(st.st_mode) ? W_OK : R_OK;
     }
     if (access(name, mode) == -1
-        && (!gen.mount || path->need == NULL || mode != W_OK)) {
+        && (mode != W_OK
+            || (!(path->does & BELOW) && (!gen.mount || path->need == NULL)))) {
         return FATE_UNREADABLE;
     }
     return !gen.mount && name == path->path && path->mode != W_OK
