@@ -2426,7 +2426,6 @@ static int view_main(void *unused)
         limit.rlim_cur = limit.rlim_max; /* a descriptor for each mount */
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
-    (void)VIEW_CALL(chdir, "/", "/"); /* where it was called may be anywhere */
     built.made.ns = VIEW_CALL(openat, "/proc/self/ns/mnt", AT_FDCWD,
                               "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     /* RESOLVE_IN_ROOT is about the working directory, which is any */
@@ -3185,17 +3184,19 @@ static int device_is_harmless(dev_t device)
 static void finding_inside(apr_pool_t *p, const char *dir, const char *name,
                            const struct stat *st, const char *text)
 {
-    finding_file(
-        p, ap_escape_logitem(p, apr_pstrcat(p, gen.jail, dir, "/", name, NULL)),
-        st, text);
+    finding_file(p,
+                 ap_escape_logitem(p, apr_pstrcat(p, gen.mount ? "" : gen.jail,
+                                                  dir, "/", name, NULL)),
+                 st, text);
 }
 
-/* One entry of a directory in the jail: device nodes, set-user-id files and a
- * mounted /proc are ways out of it. Whether it is a directory to look into. */
+/* One entry of a directory in the jail: device nodes, set-user-id files and a mounted /proc are ways out of it, unless the
+ * mount forbids that. Whether it is a directory to look into. */
 static int inspect_entry(apr_pool_t *p, int fd, const char *dir,
                          const char *name)
 {
     struct stat st, self;
+    struct statvfs fs = { 0 };
 
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0
         || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
@@ -3203,9 +3204,14 @@ static int inspect_entry(apr_pool_t *p, int fd, const char *dir,
     }
     if (S_ISBLK(st.st_mode)
         || (S_ISCHR(st.st_mode) && !device_is_harmless(st.st_rdev))) {
-        finding_inside(p, dir, name, &st, "is a device node in the jail");
+        (void)statvfs(apr_pstrcat(p, dir, "/", name, NULL), &fs);
+        if (!(fs.f_flag & ST_NODEV)) {
+            finding_inside(p, dir, name, &st, "is a device node in the jail");
+        }
     }
-    else if (S_ISREG(st.st_mode) && (st.st_mode & (S_ISUID | S_ISGID))) {
+    else if (S_ISREG(st.st_mode) && (st.st_mode & (S_ISUID | S_ISGID))
+             && (statvfs(apr_pstrcat(p, dir, "/", name, NULL), &fs) == -1
+                 || !(fs.f_flag & ST_NOSUID))) {
         finding_inside(p, dir, name, &st,
                        "is set-user-id or set-group-id in the jail");
     }
@@ -4697,6 +4703,22 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
                : APR_ENOENT;
 }
 
+/* With a view: a .htaccess file that is a link to something which is not in it
+ * cannot say what it denies. Without a jail httpd ignores one that leads
+ * nowhere. */
+static apr_status_t chroot_open_linked(request_rec *r, const char *dir,
+                                       const char *name, ap_configfile_t **file,
+                                       const char **full_name)
+{
+    struct stat st;
+    apr_status_t rv;
+
+    *full_name = ap_make_full_path(r->pool, dir, name);
+    rv = ap_pcfg_openfile(file, r->pool, *full_name);
+    return APR_STATUS_IS_ENOENT(rv) && lstat(*full_name, &st) == 0 ? APR_EACCES
+                                                                   : rv;
+}
+
 /* When everything has been decided: from here on names are inner ones. A
  * sub-request's stay outer ones until its main request's are inner: what it
  * finds may become that request's. */
@@ -4919,6 +4941,9 @@ static void register_request_hooks(void)
                               APR_HOOK_MIDDLE);
         ap_hook_fixups(chroot_fixups, NULL, NULL,
                        APR_HOOK_REALLY_LAST + OUTERMOST);
+    }
+    if (gen.mount) {
+        ap_hook_open_htaccess(chroot_open_linked, NULL, NULL, APR_HOOK_MIDDLE);
     }
     if (gen.cgid_deaf) {
         ap_hook_handler(chroot_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
