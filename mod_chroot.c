@@ -1472,7 +1472,8 @@ static void look_app(apr_pool_t *p, const ap_directive_t *node,
     app.name = *own == '/' ? apr_pstrmemdup(gen.paths->pool, own,
                                             1 + strcspn(own + 1, "/"))
                            : "";
-    if (strcmp(apr_pstrcat(p, "/etc", app.name, NULL), ap_server_root) == 0) {
+    if (*own == '/' && path_below(ap_server_root, "/") != NULL
+        && strcmp(app.name, strrchr(ap_server_root, '/')) == 0) {
         return; /* httpd's icons */
     }
     for (i = 0; *own != '\0' && i < sizeof(places) / sizeof(places[0]); i++) {

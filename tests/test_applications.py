@@ -12,11 +12,10 @@ import urllib.parse
 
 import pytest
 
-from harness import (PLAIN, USER, Answer, put, run, run_ok)
+from harness import (MOD_PHP, PHP_FPM, PLAIN, USER, Answer, put, run, run_ok)
 from stack_apps import service
 from test_view import MOUNT, assert_in_view
 
-MOD_PHP = ("php", "/usr/lib/apache2/modules/libphp8.2.so")
 PHP = """\
 DirectoryIndex index.php index.html
 <FilesMatch "\\.php$">
@@ -374,10 +373,10 @@ def test_wordpress_in_mod_php(httpd, mariadb):
     run_wordpress(server, mariadb)
 
 
-FPM = """\
+TO_FPM = """\
 DirectoryIndex index.php
 <FilesMatch "\\.php$">
-    SetHandler "proxy:unix:/run/php/php8.2-fpm.sock|fcgi://localhost"
+    SetHandler "proxy:unix:/run/php/php-fpm.sock|fcgi://localhost"
 </FilesMatch>
 """
 FPM_POOL = """\
@@ -387,7 +386,7 @@ daemonize = no
 [www]
 user = www-data
 group = www-data
-listen = {root}/php/php8.2-fpm.sock
+listen = {root}/php/php-fpm.sock
 listen.owner = www-data
 pm = static
 pm.max_children = 3
@@ -396,7 +395,7 @@ pm.max_children = 3
 
 def test_wordpress_in_php_fpm(httpd, mariadb):
     """The pool is outside, as Debian's is: names are those that it knows."""
-    server = httpd(FPM + WORDPRESS, modules=[
+    server = httpd(TO_FPM + WORDPRESS, modules=[
         "proxy", "proxy_fcgi", "rewrite", "env", "expires"])
     put(server.root, {"php/x": "", "fpm.conf": FPM_POOL.format(
         root=server.root)})
@@ -408,8 +407,8 @@ def test_wordpress_in_php_fpm(httpd, mariadb):
                              for source, target in binds)
         return service(
             ["unshare", "--mount", "--propagation", "private", "sh", "-c",
-             f"{mounts} && exec php-fpm8.2 -y {server.root}/fpm.conf"],
-            (server.root / "php/php8.2-fpm.sock").exists,
+             f"{mounts} && exec {PHP_FPM} -y {server.root}/fpm.conf"],
+            (server.root / "php/php-fpm.sock").exists,
             server.root / "fpm.out", env=server.env)
     run_wordpress(server, mariadb, start_pool)
 
