@@ -198,13 +198,12 @@ typedef enum { FINDING_NOTE, FINDING_WARNING, FINDING_ERROR } chroot_level;
 /* A path that the configuration names, or that it needs in the jail */
 typedef struct {
     const ap_directive_t *node;
-    const char *written; /* as it stands there */
-    const char *path;    /* absolute; by this name children look for it */
-    const char *rest;    /* what follows it and depends on the request */
-    chroot_level level;  /* of the finding when children cannot use it */
-    const char *need;    /* nobody named it, and it must be there for this */
-    int mode;            /* of access(2); 0: what its type suggests */
-    unsigned does;       /* of its row */
+    const char *path;   /* absolute; by this name children look for it */
+    const char *rest;   /* what follows it and depends on the request */
+    chroot_level level; /* of the finding when children cannot use it */
+    const char *need;   /* nobody named it, and it must be there for this */
+    int mode;           /* of access(2); 0: what its type suggests */
+    unsigned does;      /* of its row */
     chroot_fate fate;
 } chroot_path;
 
@@ -482,24 +481,6 @@ static ap_directive_t *node_last(const char *directive)
     return last;
 }
 
-/* Whether any virtual host has a DocumentRoot. */
-static int vhost_has_root(void)
-{
-    const ap_directive_t *node, *sub;
-
-    for (node = ap_conftree; node != NULL; node = node->next) {
-        if (strcasecmp(node->directive, "<VirtualHost") != 0) {
-            continue;
-        }
-        for (sub = node->first_child; sub != NULL; sub = sub->next) {
-            if (strcasecmp(sub->directive, "DocumentRoot") == 0) {
-                return 1;
-            }
-        }
-    }
-    return 0;
-}
-
 /* ------------------------------------------------------------------------
  * ChrootDir settled
  */
@@ -531,11 +512,8 @@ static const char *jail_meant(apr_pool_t *p, const char *word,
         root = node_last("DocumentRoot");
         path = root != NULL ? node_word(p, root) : NULL;
         if (path == NULL) {
-            *error =
-                vhost_has_root()
-                    ? "the main server has no DocumentRoot, only virtual hosts "
-                      "have; write the directory instead of the keyword"
-                    : "the main server has no DocumentRoot";
+            *error = "the main server has no DocumentRoot; write the directory "
+                     "instead of the keyword";
             return NULL;
         }
     }
@@ -677,13 +655,14 @@ typedef enum {
 } chroot_form;
 
 /* What a directive does with it, and with its other words */
-#define MAPS     1  /* URLs are mapped to it */
-#define DECIDES  2  /* about access, by it */
-#define WRITES   4  /* children write to it */
-#define BACKEND  8  /* words are URLs whose hosts children look up */
-#define NAMES    16 /* words may be names of hosts or of users */
-#define RUNS     32 /* words that begin with "|" or "prg:" run outside */
-#define EXECUTES 64 /* children run it, or programs in it */
+#define MAPS     1   /* URLs are mapped to it */
+#define DECIDES  2   /* about access, by it */
+#define WRITES   4   /* children write to it */
+#define BACKEND  8   /* words are URLs whose hosts children look up */
+#define NAMES    16  /* words may be names of hosts or of users */
+#define RUNS     32  /* words that begin with "|" or "prg:" run outside */
+#define EXECUTES 64  /* children run it, or programs in it */
+#define BELOW    128 /* children write to what is in it */
 
 /* What there is to know of directives that name paths, or need files: httpd
  * 2.4's own by module, then those of others. All others name none, or name
@@ -730,7 +709,7 @@ static const chroot_directive directives[] = {
     { "FcgidIPCDir", 0, FORM_ROOTED, WRITES },
     { "MDStoreDir WSGIPythonHome", 0, FORM_ROOTED, 0 },
     { "WSGIPythonPath", EACH, FORM_LIST, 0 },
-    { "SVNPath SVNParentPath", 0, FORM_ROOTED, WRITES },
+    { "SVNPath SVNParentPath", 0, FORM_ROOTED, WRITES | BELOW },
     { "WSGISocketPrefix", 0, FORM_ROOTED, BACKEND },
     /* providers of mod_socache; mod_dbd.c */
     { "SSLSessionCache SSLStaplingCache AuthnCacheSOCache CacheSocache", 0,
@@ -858,10 +837,13 @@ static int rule_has(char **words, const char *const *names)
     return 0;
 }
 
-/* Whether the pattern of a RewriteCond, maybe with "!", tests a file
+/* Whether the pattern of a RewriteCond, maybe with "!" or none, tests a file
  * (mod_rewrite.c, cmd_rewritecond). */
 static int is_file_test(const char *pattern)
 {
+    if (pattern == NULL) {
+        return 0;
+    }
     pattern += *pattern == '!';
     return pattern[0] == '-' && pattern[1] != '\0'
            && strchr("defslLhx", pattern[1]) != NULL && pattern[2] == '\0';
@@ -875,42 +857,45 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
 {
     static const char *const urls[] = { "R", "redirect", "PT", "passthrough",
                                         "P", "proxy",    NULL };
-    const char *path = words[n], *c;
-    const char *end = row->form == FORM_SOCKET    ? "|"
-                      : row->form == FORM_VALUE   ? " ,"
-                      : row->form == FORM_COMMAND ? " "
-                                                  : "";
+    const char *path = words[n], *end = "", *c = NULL;
     size_t length, all;
 
-    if (row->form == FORM_TYPED) {
+    switch (row->form) {
+    case FORM_TYPED:
         c = strchr(path, ':');
-        if (c != NULL && strncmp(path, "txt:", 4) != 0
-            && strncmp(path, "rnd:", 4) != 0 && strncmp(path, "dbm", 3) != 0) {
-            return NULL;
-        }
-        path = c != NULL ? c + 1 : path;
-    }
-    else if (row->form == FORM_SOCKET) {
+        path = c == NULL ? path
+               : strncmp(path, "txt:", 4) == 0 || strncmp(path, "rnd:", 4) == 0
+                       || strncmp(path, "dbm", 3) == 0
+                   ? c + 1
+                   : "";
+        break;
+    case FORM_SOCKET:
+        end = "|";
         c = strstr(path, "unix:");
         path = c != NULL ? c + strlen("unix:") : "";
+        break;
+    case FORM_VALUE:
+        end = " ,";
+        c = strstr(path, "=/") != NULL ? strstr(path, "=/")
+                                       : strstr(path, "=\"/");
+        path = c != NULL ? strchr(c, '/') : path;
+        break;
+    case FORM_COMMAND:
+        end = " ";
+        break;
+    case FORM_PHP:
+        path = php_setting(words[0]) != -1 ? path : "";
+        break;
+    case FORM_TARGET:
+        path = rule_has(words, urls) ? "" : path;
+        break;
+    case FORM_TESTED:
+        path = is_file_test(words[n + 1]) ? path : "";
+        break;
+    default:
+        path = row->form == FORM_NONE ? "" : path;
     }
-    else if (row->form == FORM_VALUE) {
-        c = strchr(path, '=');
-        while (c != NULL && strncmp(c, "=/", 2) != 0
-               && strncmp(c, "=\"/", 3) != 0) {
-            c = strchr(c + 1, '=');
-        }
-        path = c != NULL ? strchr(c, '/') : *path == '/' ? path : "";
-    }
-    else if (row->form == FORM_NONE
-             || (row->form == FORM_PHP && php_setting(words[0]) == -1)
-             || (row->form == FORM_TARGET && rule_has(words, urls))
-             || (row->form == FORM_TESTED
-                 && (words[n + 1] == NULL || !is_file_test(words[n + 1])))) {
-        return NULL;
-    }
-    all = strcspn(path, end);
-    length = all;
+    length = all = strcspn(path, end);
     if (row->does & (MAPS | DECIDES)) {
         length = strcspn(path, row->form == FORM_TARGET ? "$%" : "$%*");
         length = length < all ? length : all; /* the rest is not literal */
@@ -920,13 +905,10 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
     }
     *rest = apr_pstrmemdup(p, path + length, all - length);
     path = apr_pstrmemdup(p, path, length);
-    if (*path != '/' && *path != '\0'
-        && (row->form == FORM_ROOTED || row->form == FORM_TYPED)) {
-        path = ap_server_root_relative(p, path);
-    }
-    if (path != NULL && *path == '\0' && all > 0 && row->form == FORM_ROOTED
-        && (row->does & MAPS)) {
-        path = "/"; /* anywhere */
+    if (row->form == FORM_ROOTED || row->form == FORM_TYPED) {
+        path = *path != '\0' ? ap_server_root_relative(p, path)
+               : all > 0 && (row->does & MAPS) ? "/" /* anywhere */
+                                               : NULL;
     }
     return path != NULL && *path == '/'
                ? path_trimmed(p, path_canonical(p, path))
@@ -950,8 +932,7 @@ static const char *word_written(apr_pool_t *p, const char *path)
 
 /* Notes a path; at start not more than are looked at. Returns the note, which
  * has copies, or a spare one. */
-static chroot_path *path_note(const ap_directive_t *node, const char *written,
-                              const char *path)
+static chroot_path *path_note(const ap_directive_t *node, const char *path)
 {
     static chroot_path spare;
     chroot_path *note = &spare;
@@ -962,7 +943,6 @@ static chroot_path *path_note(const ap_directive_t *node, const char *written,
     memset(note, 0, sizeof(*note));
     if (note != &spare) {
         note->node = node;
-        note->written = apr_pstrdup(gen.paths->pool, written);
         note->path = apr_pstrdup(gen.paths->pool, path);
         note->rest = "";
         note->level = FINDING_WARNING;
@@ -1024,7 +1004,7 @@ static chroot_path *need_add(const ap_directive_t *node, const char *path,
         return &spare;
     }
     apr_hash_set(gen.needs, key, APR_HASH_KEY_STRING, key);
-    note = path_note(node, path, path);
+    note = path_note(node, path);
     note->level = level;
     note->mode = mode;
     note->need = strncmp(path, "/etc/", 5) != 0 ? "files"
@@ -1056,13 +1036,14 @@ static const struct {
       X_OK, FINDING_NOTE, 0, "applications (certificates of CAs)" },
     { "mod_php.c mod_wsgi.c mod_perl.c", "/tmp", W_OK, FINDING_NOTE, 0,
       "applications (temporary files, uploads)" },
-    { "mod_wsgi.c", "/usr/lib/python3* /usr/lib/*-linux-gnu /usr/lib64", X_OK,
-      FINDING_NOTE, 0, "Python (what is imported later)" },
+    { "mod_wsgi.c", "/usr/lib/python3* /usr/lib/*-linux-gnu /usr/lib64 " TZDIR,
+      X_OK, FINDING_NOTE, 0, "Python (what is imported later)" },
     { "mod_perl.c", "/etc/perl /usr/share/perl* /usr/lib/*/perl*", X_OK,
       FINDING_NOTE, 0, "Perl (what is required later)" },
     { "mod_cgi.c mod_cgid.c mod_fcgid.c mod_ext_filter.c",
-      "/usr /bin /lib /lib64 /dev/null /dev/urandom", R_OK, FINDING_NOTE,
-      EXECUTES, "programs (interpreters and libraries)" },
+      "/usr /bin /lib /lib64 /dev/null /dev/urandom /etc/alternatives "
+      "/etc/passwd /etc/group",
+      R_OK, FINDING_NOTE, EXECUTES, "programs (interpreters and libraries)" },
 };
 
 /* Notes what modules need, of which what is only in the report. */
@@ -1388,34 +1369,26 @@ static void look_exposed(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
-/* The application that a mapping leads to: "/NAME", of /usr/share/NAME */
+/* The mapping that leads to an application, and how many entries of it are still
+ * looked at */
 static struct {
     const ap_directive_t *node;
-    const char *name;
-    int left; /* how many entries are still looked at */
+    int left;
 } app;
 
-/* Notes that an application needs a path; by its first three components, or
- * those up to its name: as few lines as possible. */
+/* Notes that an application needs a path, by its first three components: as few
+ * lines as possible. */
 static void app_need(const char *path, const char *need)
 {
-    apr_pool_t *p = gen.paths->pool;
-    const char *dir = path_parent(p, path), *end;
-    size_t length = strlen(app.name);
-    struct stat st;
+    const char *end = path;
     int i;
 
-    if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode) && strchr(dir + 1, '/')) {
-        path = dir;
+    for (i = 0; i < 3 && *end != '\0'; i++) {
+        end += 1 + strcspn(end + 1, "/");
     }
-    end = length > 0 ? strstr(path, app.name) : NULL;
-    end = end != NULL && (end[length] == '/' || end[length] == '\0')
-              ? end + length
-              : NULL;
-    for (i = 0, dir = path; end == NULL && i < 3 && *dir != '\0'; i++) {
-        dir += 1 + strcspn(dir + 1, "/");
+    if (strncmp(path, "/usr/share/doc/", 15) != 0) {
+        path = apr_pstrmemdup(gen.paths->pool, path, end - path);
     }
-    path = apr_pstrmemdup(p, path, (end != NULL ? end : dir) - path);
     if (path_inside(path) == NULL && path_below(gen.jail, path) == NULL) {
         need_add(app.node, path, strncmp(path, "/var/", 5) == 0 ? W_OK : 0,
                  FINDING_NOTE)
@@ -1451,34 +1424,29 @@ static int app_link(const char *path, const struct stat *st, int type,
 static void look_app(apr_pool_t *p, const ap_directive_t *node,
                      const char *path)
 {
-    static const char *const places[][2] = { { "/etc", "" },
-                                             { "/etc", ".conf" },
-                                             { "/etc", "rc" },
-                                             { "/var/lib", "" },
-                                             { "/var/cache", "" },
-                                             { "/usr/share", "" },
+    static const char *const places[][2] = { { "/etc/", "" },
+                                             { "/etc/", ".conf" },
+                                             { "/etc/", "rc" },
+                                             { "/var/lib/", "" },
+                                             { "/var/cache/", "" },
+                                             { "/usr/share/", "" },
                                              { "/usr/share/javascript",
                                                NULL } };
-    const char *own = strncmp(path, "/usr/share/", 11) == 0 ? path + 10
-                      : strncmp(path, "/usr/lib/", 9) == 0  ? path + 8
+    const char *own = strncmp(path, "/usr/share/", 11) == 0 ? path + 11
+                      : strncmp(path, "/usr/lib/", 9) == 0  ? path + 9
                                                             : "";
+    const char *name = path_top(p, own);
     size_t i;
 
-    if (path_inside(path) != NULL || path_below(gen.jail, path) != NULL) {
-        return;
+    if (path_inside(path) != NULL || path_below(gen.jail, path) != NULL
+        || strcmp(name, apr_filepath_name_get(ap_server_root)) == 0) {
+        return; /* httpd's icons, the latter */
     }
     app.node = node;
     app.left = APP_ENTRIES;
-    app.name = *own == '/' ? apr_pstrmemdup(gen.paths->pool, own,
-                                            1 + strcspn(own + 1, "/"))
-                           : "";
-    if (strcmp(apr_pstrcat(p, "/etc", app.name, NULL), ap_server_root) == 0) {
-        return; /* httpd's icons */
-    }
-    for (i = 0; *own != '\0' && i < sizeof(places) / sizeof(places[0]); i++) {
-        own = places[i][1] == NULL
-                  ? places[i][0]
-                  : apr_pstrcat(p, places[i][0], app.name, places[i][1], NULL);
+    for (i = 0; *name != '\0' && i < sizeof(places) / sizeof(places[0]); i++) {
+        own = apr_pstrcat(p, places[i][0], places[i][1] != NULL ? name : NULL,
+                          places[i][1], NULL);
         if (access(own, F_OK) == 0) {
             app_need(own, "its files");
         }
@@ -1486,17 +1454,70 @@ static void look_app(apr_pool_t *p, const ap_directive_t *node,
     (void)nftw(path, app_link, 16, FTW_PHYS);
 }
 
+/* Whether word number n of a directive, a path with what follows it, is as
+ * without a jail when children cannot use it, or somebody else's concern. */
+static int word_is_harmless(const chroot_directive *row, char **words, int n,
+                            const char *path, const char *rest)
+{
+    return (row->form == FORM_TESTED && !gen.mount)
+           || ((row->does & MAPS) && gen.mount) /* view_plan() */
+           || (*rest != '\0' && path_below(gen.jail, path) != NULL)
+           || (row->form == FORM_SECTION
+               && (gen.fix_root || path_inside(path) == NULL))
+           || (row->form == FORM_VALUE && has_second_host(words[n], path));
+}
+
+/* What becomes of a path, as far as it is known without looking: a pattern is
+ * inside for all that is known, and what the jail is in is about the jail as
+ * well. */
+static chroot_fate word_fate(const ap_directive_t *node,
+                             const chroot_directive *row, const char *path,
+                             const char *rest, int n)
+{
+    int is_section = row->form == FORM_SECTION;
+
+    if (is_section
+        && (apr_fnmatch_test(path) || n > 0
+            || strcasecmp(node->directive, "<DirectoryMatch") == 0)) {
+        return FATE_INSIDE;
+    }
+    if (path_inside(path) != NULL || (!gen.fix_root && !gen.mount)) {
+        return FATE_UNKNOWN;
+    }
+    return path_below(gen.jail, path) != NULL && (is_section || *rest != '\0')
+               ? FATE_INSIDE
+           : gen.fix_root ? FATE_OUTSIDE
+                          : FATE_UNKNOWN;
+}
+
+/* Whether a rewrite rule's target is a path, and no URL for mod_rewrite
+ * (prefix_stat); then notes its first component. */
+static int target_note(apr_pool_t *p, const char *path)
+{
+    const char *top = path_top(p, path);
+
+    if (apr_hash_get(gen.top, top, APR_HASH_KEY_STRING) == NULL) {
+        return 0;
+    }
+    apr_hash_set(gen.targets, apr_pstrdup(apr_hash_pool_get(gen.targets), top),
+                 APR_HASH_KEY_STRING, gen.targets);
+    return 1;
+}
+
 /* Notes word number n of a directive, if it names a path. */
 static void look_word(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row, char **words, int n)
 {
-    const char *rest, *error = NULL, *top;
+    const char *rest, *error = NULL;
     const char *path = word_path(p, row, words, n, &rest);
     chroot_path *note;
-    int mode;
+    int mode = row->form == FORM_PHP && path != NULL
+                   ? php_settings[php_setting(words[0])].mode
+               : row->does & WRITES ? W_OK
+                                    : 0;
 
     if (path == NULL) {
-        if (row->form == FORM_TESTED && gen.fix_root && words[n + 1] != NULL
+        if (row->form == FORM_TESTED && gen.fix_root
             && is_file_test(words[n + 1]) && strcasecmp(words[n], "expr") != 0
             && !test_is_inside(words[n])) {
             finding_add(node, FINDING_ERROR,
@@ -1510,18 +1531,15 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     }
     if (row->does & MAPS) {
         look_exposed(p, node, path);
-    }
-    if ((row->does & MAPS) && path_inside(path) == NULL) {
-        host_note(gen.findings->pool, path);
-    }
-    if (row->form == FORM_TARGET) {
-        top = path_top(p, path);
-        if (apr_hash_get(gen.top, top, APR_HASH_KEY_STRING) == NULL) {
-            return; /* mod_rewrite takes it for a URL (prefix_stat) */
+        if (path_inside(path) == NULL) {
+            host_note(gen.findings->pool, path);
         }
-        apr_hash_set(gen.targets,
-                     apr_pstrdup(apr_hash_pool_get(gen.targets), top),
-                     APR_HASH_KEY_STRING, gen.targets);
+        if (gen.mount && gen.dump && *rest == '\0') {
+            look_app(p, node, path);
+        }
+    }
+    if (row->form == FORM_TARGET && !target_note(p, path)) {
+        return;
     }
     if (gen.fix_root && path_inside(path) == NULL && row->form != FORM_SECTION
         && (row->form != FORM_TESTED || !test_is_inside(words[n]))) {
@@ -1530,46 +1548,15 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     if (error != NULL) {
         finding_add(node, FINDING_ERROR, error);
     }
-    mode = row->form == FORM_PHP ? php_settings[php_setting(words[0])].mode
-           : row->does & WRITES  ? W_OK
-                                 : 0;
-    note = path_note(node,
-                     row->form == FORM_SOCKET || row->form == FORM_VALUE
-                             || row->form == FORM_TYPED
-                             || row->form == FORM_COMMAND
-                         ? path
-                         : words[n],
-                     mode == W_OK ? word_written(p, path) : path);
+    note = path_note(node, mode == W_OK ? word_written(p, path) : path);
     note->rest = apr_pstrdup(gen.findings->pool, rest);
-    note->level = error != NULL || (row->form == FORM_TESTED && !gen.mount)
-                          || ((row->does & MAPS) && gen.mount) /* view_plan() */
-                          || (*rest != '\0'
-                              && path_below(gen.jail, path) != NULL)
-                          || (row->form == FORM_SECTION
-                              && (gen.fix_root || path_inside(path) == NULL))
-                          || (row->form == FORM_VALUE
-                              && has_second_host(words[n], path))
+    note->level = error != NULL || word_is_harmless(row, words, n, path, rest)
                       ? FINDING_NOTE
                   : row->does & DECIDES ? FINDING_ERROR
                                         : FINDING_WARNING;
     note->mode = mode;
     note->does = row->does;
-    if ((row->does & MAPS) && gen.mount && gen.dump && *rest == '\0') {
-        look_app(p, node, path);
-    }
-    if (row->form == FORM_SECTION
-        && (apr_fnmatch_test(path) || n > 0
-            || strcasecmp(node->directive, "<DirectoryMatch") == 0)) {
-        note->fate = FATE_INSIDE; /* a pattern, for all that is known */
-    }
-    else if (path_below(gen.jail, path) != NULL && (gen.fix_root || gen.mount)
-             && path_inside(path) == NULL
-             && (row->form == FORM_SECTION || *rest != '\0')) {
-        note->fate = FATE_INSIDE; /* it is about the jail as well */
-    }
-    else if (gen.fix_root && path_inside(path) == NULL) {
-        note->fate = FATE_OUTSIDE;
-    }
+    note->fate = word_fate(node, row, path, rest, n);
 }
 
 /* Options ExecCGI: there are programs in the directory of its section. */
@@ -2426,7 +2413,6 @@ static int view_main(void *unused)
         limit.rlim_cur = limit.rlim_max; /* a descriptor for each mount */
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
-    (void)VIEW_CALL(chdir, "/", "/"); /* where it was called may be anywhere */
     built.made.ns = VIEW_CALL(openat, "/proc/self/ns/mnt", AT_FDCWD,
                               "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     /* RESOLVE_IN_ROOT is about the working directory, which is any */
@@ -3164,17 +3150,19 @@ static int device_is_harmless(dev_t device)
 static void finding_inside(apr_pool_t *p, const char *dir, const char *name,
                            const struct stat *st, const char *text)
 {
-    finding_file(
-        p, ap_escape_logitem(p, apr_pstrcat(p, gen.jail, dir, "/", name, NULL)),
-        st, text);
+    finding_file(p,
+                 ap_escape_logitem(p, apr_pstrcat(p, gen.mount ? "" : gen.jail,
+                                                  dir, "/", name, NULL)),
+                 st, text);
 }
 
-/* One entry of a directory in the jail: device nodes, set-user-id files and a
- * mounted /proc are ways out of it. Whether it is a directory to look into. */
+/* One entry of a directory in the jail: device nodes, set-user-id files and a mounted /proc are ways out of it, unless the
+ * mount forbids that. Whether it is a directory to look into. */
 static int inspect_entry(apr_pool_t *p, int fd, const char *dir,
                          const char *name)
 {
     struct stat st, self;
+    struct statvfs fs = { 0 };
 
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0
         || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
@@ -3182,9 +3170,14 @@ static int inspect_entry(apr_pool_t *p, int fd, const char *dir,
     }
     if (S_ISBLK(st.st_mode)
         || (S_ISCHR(st.st_mode) && !device_is_harmless(st.st_rdev))) {
-        finding_inside(p, dir, name, &st, "is a device node in the jail");
+        (void)statvfs(apr_pstrcat(p, dir, "/", name, NULL), &fs);
+        if (!(fs.f_flag & ST_NODEV)) {
+            finding_inside(p, dir, name, &st, "is a device node in the jail");
+        }
     }
-    else if (S_ISREG(st.st_mode) && (st.st_mode & (S_ISUID | S_ISGID))) {
+    else if (S_ISREG(st.st_mode) && (st.st_mode & (S_ISUID | S_ISGID))
+             && (statvfs(apr_pstrcat(p, dir, "/", name, NULL), &fs) == -1
+                 || !(fs.f_flag & ST_NOSUID))) {
         finding_inside(p, dir, name, &st,
                        "is set-user-id or set-group-id in the jail");
     }
@@ -3650,7 +3643,8 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
         mode = S_ISDIR(st.st_mode) ? X_OK : S_ISSOCK(st.st_mode) ? W_OK : R_OK;
     }
     if (access(name, mode) == -1
-        && (!gen.mount || path->need == NULL || mode != W_OK)) {
+        && (mode != W_OK
+            || (!(path->does & BELOW) && (!gen.mount || path->need == NULL)))) {
         return FATE_UNREADABLE;
     }
     return !gen.mount && name == path->path && path->mode != W_OK
@@ -4074,17 +4068,17 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
         return apr_psprintf(p,
                             "names \"%s\", which children do not find: a "
                             "symbolic link leads out of the jail %s",
-                            path->written, gen.jail);
+                            path->path, gen.jail);
     case FATE_UNREADABLE:
         return apr_psprintf(p, "names \"%s\", which User %s may not %s",
-                            path->written, user,
+                            path->path, user,
                             path->mode == W_OK ? "write to" : "use");
     case FATE_BROKEN:
         return apr_psprintf(p,
                             "names \"%s\", where children do not find the "
                             "interpreter or the libraries of a program; see "
                             "CAVEATS.md",
-                            path->written);
+                            path->path);
     case FATE_OUTSIDE:
     case FATE_MISSING:
     case FATE_READ_ONLY:
@@ -4094,9 +4088,9 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
                                   "names \"%s\", which children look for in "
                                   "the jail; write \"%s\", or set "
                                   "ChrootFixRoot On",
-                                  path->written, inner)
+                                  path->path, inner)
                    : apr_psprintf(
-                       p, "names \"%s\", which is %s; %s", path->written,
+                       p, "names \"%s\", which is %s; %s", path->path,
                        path->fate == FATE_READ_ONLY ? "read-only there"
                                                     : "not in the jail",
                        path_cure(p, path));
@@ -4664,6 +4658,22 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
                : APR_ENOENT;
 }
 
+/* With a view: a .htaccess file that is a link to something which is not in it
+ * cannot say what it denies. Without a jail httpd ignores one that leads
+ * nowhere. */
+static apr_status_t chroot_open_linked(request_rec *r, const char *dir,
+                                       const char *name, ap_configfile_t **file,
+                                       const char **full_name)
+{
+    struct stat st;
+    apr_status_t rv;
+
+    *full_name = ap_make_full_path(r->pool, dir, name);
+    rv = ap_pcfg_openfile(file, r->pool, *full_name);
+    return APR_STATUS_IS_ENOENT(rv) && lstat(*full_name, &st) == 0 ? APR_EACCES
+                                                                   : rv;
+}
+
 /* When everything has been decided: from here on names are inner ones. A
  * sub-request's stay outer ones until its main request's are inner: what it
  * finds may become that request's. */
@@ -4779,7 +4789,7 @@ static void test_note(apr_pool_t *p, const char *name)
 
     node = node != NULL ? node : gen.node;
     if (gen.mount && *name == '/') {
-        path_note(node, name, name)->level = FINDING_ERROR;
+        path_note(node, name)->level = FINDING_ERROR;
     }
     else if (!gen.mount && *name != '\0' && !is_seen(p, name)) {
         finding_add(node, FINDING_ERROR,
@@ -4887,6 +4897,9 @@ static void register_request_hooks(void)
         ap_hook_fixups(chroot_fixups, NULL, NULL,
                        APR_HOOK_REALLY_LAST + OUTERMOST);
     }
+    if (gen.mount) {
+        ap_hook_open_htaccess(chroot_open_linked, NULL, NULL, APR_HOOK_MIDDLE);
+    }
     if (gen.cgid_deaf) {
         ap_hook_handler(chroot_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     }
@@ -4961,16 +4974,12 @@ static int chroot_status(request_rec *r, int flags)
     return OK;
 }
 
-/* Sorts paths by where they stand in the configuration. */
-static int paths_sorter(const void *a, const void *b)
+/* A path with what follows it, for a terminal. */
+static const char *path_and_rest(apr_pool_t *p, const char *path,
+                                 const char *rest)
 {
-    const chroot_path *one = a, *other = b;
-    int order = strcmp(one->node->filename, other->node->filename);
-
-    if (order == 0) {
-        order = one->node->line_num - other->node->line_num;
-    }
-    return order != 0 ? order : strcmp(one->written, other->written);
+    return printable(p,
+                     *rest != '\0' ? ap_make_full_path(p, path, rest) : path);
 }
 
 /* A line for each path of the configuration: what becomes of it, and what
@@ -4991,37 +5000,30 @@ static void report_paths(apr_pool_t *p, apr_file_t *out)
         }
         inner = path_inside(path->path);
         inner = inner == NULL && path_below(gen.jail, path->path) ? "/" : inner;
-        if (inner != NULL && path->rest[0] != '\0') {
-            inner = ap_make_full_path(p, inner, path->rest);
-        }
         apr_file_printf(out,
                         gen.fix_root && inner != NULL
                             ? "%s: %s names \"%s\", for children \"%s\"\n"
                             : "%s: %s names \"%s\"\n",
                         fates[path->fate], node_place(p, path->node),
-                        printable(p, path->written),
-                        inner != NULL ? printable(p, inner) : "");
+                        path_and_rest(p, path->path, path->rest),
+                        inner != NULL ? path_and_rest(p, inner, path->rest)
+                                      : "");
     }
 }
 
-/* A line of the block to paste. */
-typedef struct {
-    const char *why, *path;
-    int writable;
-} report_bind;
-
+/* Sorts what ChrootBind lacks into lines. */
 static int binds_sorter(const void *a, const void *b)
 {
-    const report_bind *one = a, *other = b;
-    int order = strcmp(one->why, other->why);
+    const chroot_path *one = a, *other = b;
+    int order = strcmp(one->need, other->need);
 
-    order = order != 0 ? order : one->writable - other->writable;
+    order = order != 0 ? order : one->mode - other->mode;
     return order != 0 ? order : strcmp(one->path, other->path);
 }
 
-/* What would let children see a path, if ChrootBind can. */
-static int report_wants(apr_pool_t *p, const chroot_path *path,
-                        report_bind *bind)
+/* What would let children see a path, if ChrootBind can: need becomes the
+ * reason. */
+static int bind_lacks(apr_pool_t *p, chroot_path *path)
 {
     struct stat st;
 
@@ -5033,74 +5035,71 @@ static int report_wants(apr_pool_t *p, const chroot_path *path,
         || stat(path->path, &st) == -1) {
         return 0;
     }
-    bind->path = bind_meant(p, path);
-    bind->writable = path->mode == W_OK;
-    bind->why = need_is_of_module(path)
-                    ? path->need
-                    : apr_pstrcat(p, "needed by: ", node_place(p, path->node),
-                                  path->need != NULL ? " (" : NULL, path->need,
-                                  ")", NULL);
-    return bind->path[1] != '\0';
+    path->path = bind_meant(p, path);
+    path->mode = path->mode == W_OK;
+    if (!need_is_of_module(path)) {
+        path->need = apr_pstrcat(p, "needed by: ", node_place(p, path->node),
+                                 path->need != NULL ? " (" : NULL, path->need,
+                                 ")", NULL);
+    }
+    return path->path[1] != '\0';
 }
 
-/* Whether one of the binds, or what is above it, makes another superfluous. */
-static int report_has(const apr_array_header_t *binds, const report_bind *bind)
+/* Whether what is at a path, or above it, makes the line for another one
+ * superfluous. */
+static int bind_covers(const chroot_path *bind, const chroot_path *other)
 {
-    const report_bind *other = (report_bind *)binds->elts;
-    int i;
-
-    for (i = 0; i < binds->nelts; i++, other++) {
-        if (path_below(bind->path, other->path) != NULL
-            && other->writable >= bind->writable && other != bind
-            && (strcmp(bind->path, other->path) != 0
-                || other->writable > bind->writable || other < bind)) {
-            return 1;
-        }
-    }
-    return 0;
+    return bind != other && path_below(other->path, bind->path) != NULL
+           && bind->mode >= other->mode
+           && (strcmp(bind->path, other->path) != 0 || bind->mode > other->mode
+               || bind < other);
 }
 
 /* The ChrootBind lines that are missing, each with its reason. */
 static void report_binds(apr_pool_t *p, apr_file_t *out)
 {
-    apr_array_header_t *binds = apr_array_make(p, 16, sizeof(report_bind));
-    const report_bind *bind, *last = NULL;
-    report_bind wanted;
-    int i;
+    apr_array_header_t *binds = apr_array_make(p, 16, sizeof(chroot_path));
+    chroot_path *bind, *last = NULL, path;
+    int i, j;
 
     for (i = 0; i < gen.paths->nelts; i++) {
-        if (report_wants(p, &APR_ARRAY_IDX(gen.paths, i, chroot_path),
-                         &wanted)) {
-            APR_ARRAY_PUSH(binds, report_bind) = wanted;
+        path = APR_ARRAY_IDX(gen.paths, i, chroot_path);
+        if (bind_lacks(p, &path)) {
+            APR_ARRAY_PUSH(binds, chroot_path) = path;
         }
     }
-    qsort(binds->elts, binds->nelts, sizeof(report_bind), binds_sorter);
-    bind = (report_bind *)binds->elts;
+    qsort(binds->elts, binds->nelts, sizeof(chroot_path), binds_sorter);
+    bind = (chroot_path *)binds->elts;
     for (i = 0; i < binds->nelts; i++, bind++) {
-        if (report_has(binds, bind)) {
+        for (j = 0;
+             j < binds->nelts
+             && !bind_covers(&APR_ARRAY_IDX(binds, j, chroot_path), bind);
+             j++) {
+        }
+        if (j < binds->nelts) {
             continue;
         }
-        if (last == NULL || strcmp(last->why, bind->why) != 0) {
-            apr_file_printf(out, "%s\n# %s",
-                            last == NULL && !gen.mount
-                                ? "\nnote: with ChrootFixRoot Mount nothing of "
-                                  "this has to be copied, by these lines:"
-                                : "",
-                            bind->why);
+        if (last == NULL && !gen.mount) {
+            apr_file_puts(
+                "\nnote: with ChrootFixRoot Mount nothing of this has "
+                "to be copied, by these lines:",
+                out);
         }
-        if (last == NULL || strcmp(last->why, bind->why) != 0
-            || last->writable != bind->writable) {
-            apr_file_printf(out, "\nChrootBind%s", bind->writable ? " rw" : "");
+        if (last == NULL || strcmp(last->need, bind->need) != 0) {
+            apr_file_printf(out, "\n# %s", bind->need);
         }
-        apr_file_printf(out, " %s",
+        apr_file_printf(out, "%s %s",
+                        last != NULL && strcmp(last->need, bind->need) == 0
+                                && last->mode == bind->mode
+                            ? ""
+                        : bind->mode ? "\nChrootBind rw"
+                                     : "\nChrootBind",
                         strpbrk(bind->path, " \t\"'\\") != NULL
                             ? word_quoted(p, bind->path)
                             : bind->path);
         last = bind;
     }
-    if (last != NULL) {
-        apr_file_puts("\n\n", out);
-    }
+    apr_file_puts(last != NULL ? "\n\n" : "", out);
 }
 
 /* The report: what is in force, what children see, what becomes of the
@@ -5112,7 +5111,6 @@ static void report(apr_pool_t *p, apr_file_t *out)
     const char *zone = gen.zone != NULL ? gen.zone : getenv("TZ");
     int level, i;
 
-    qsort(gen.paths->elts, gen.paths->nelts, sizeof(chroot_path), paths_sorter);
     apr_file_printf(
         out,
         "ChrootDir: %s (%s at %s:%d)\nChrootFixRoot: %s\nChroot: %s\n"

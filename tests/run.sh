@@ -14,6 +14,10 @@ case ${1-} in
 esac
 . tests/packages.sh
 
+# Without a database of its own: the tests have theirs.
+echo phpmyadmin phpmyadmin/dbconfig-install boolean false |
+    debconf-set-selections
+
 # Servers and what they are built with; what runs in jails, and beside them;
 # what looks at it.
 need apache2 apache2-dev apache2-suexec-pristine apache2-utils \
@@ -25,6 +29,9 @@ need apache2 apache2-dev apache2-suexec-pristine apache2-utils \
     musl-tools rpm \
     busybox-static ca-certificates php-cgi php-fpm postgresql \
     python3-bottle python3-websockets slapd tzdata \
+    dokuwiki gitweb libapache2-mod-svn mariadb-server phpmyadmin php-curl \
+    php-mysql python3-django subversion wordpress \
+    'wordpress-theme-twentytwentythree|wordpress-theme-twentytwentyfive' \
     curl gnuplot-nox ldap-utils libcap2-bin litmus logrotate nftables openssl \
     procps python3-hypothesis python3-pytest strace util-linux valgrind wrk
 

@@ -6,19 +6,16 @@ import http.client
 import os
 import re
 import shutil
-import subprocess
+import socket
 import threading
 import urllib.parse
-from pathlib import Path
 
 import pytest
 
-from harness import (PLAIN, UID, USER, Answer, File, put, read, run_ok,
-                     wait_for)
+from harness import (MOD_PHP, PHP_FPM, PLAIN, USER, Answer, put, run, run_ok)
 from stack_apps import service
 from test_view import MOUNT, assert_in_view
 
-MOD_PHP = ("php", "/usr/lib/apache2/modules/libphp8.2.so")
 PHP = """\
 DirectoryIndex index.php index.html
 <FilesMatch "\\.php$">
@@ -75,10 +72,16 @@ class Application:
         assert_in_view(server)
         seen = use(server)
         for key in plain:
-            assert seen[key] == plain[key], key
+            assert seen[key] == plain[key], (key, different(
+                plain[key], seen[key]))
         assert seen.keys() == plain.keys()
         restart_under_load(server, next(iter(plain)))
         return block
+
+
+def different(one, other):
+    """The lines of two answers that are not in both."""
+    return set(str(one).split("\\n")) ^ set(str(other).split("\\n"))
 
 
 def restart_under_load(server, path):
@@ -159,7 +162,8 @@ class Browser:
 def plain_text(text, server):
     """Without what is new each time: ports, nonces, times."""
     text = text.replace(str(server.port), "PORT")
-    for new in (r'nonce="[^"]*"', r"[0-9a-f]{8,}", r"\d{9,}",
+    for new in (r'nonce="[^"]*"', r'secret=\W*\w+', r"[0-9a-f]{8,}", r"\d{9,}",
+                r"\b\w{32,}\b", r"\d\.gravatar",
                 r"\d\d?:\d\d(:\d\d)?( [ap]m)?", r"\d+(\.\d+)? (ms|sec\w*)"):
         text = re.sub(new, "NEW", text)
     return text
@@ -215,3 +219,401 @@ def test_dokuwiki(httpd):
                       prepare)
     block = app.same_in_view(dokuwiki)
     print(block)
+
+
+# ------------------------------------------------- phpMyAdmin, WordPress, MariaDB
+
+@pytest.fixture
+def mariadb(directory):
+    """(the directory of its socket, sql(text))"""
+    root = directory()
+    for name in ("data", "run"):
+        (root / name).mkdir()
+        shutil.chown(root / name, "mysql")
+    run_ok(["mariadb-install-db", "--no-defaults", f"--datadir={root}/data",
+            "--user=mysql", "--skip-test-db",
+            "--auth-root-authentication-method=normal"])
+    sock = root / "run/mysqld.sock"
+    client = ["mariadb", "--no-defaults", "-S", sock, "-uroot", "-psecret"]
+    with service(["mariadbd", "--no-defaults", f"--datadir={root}/data",
+                  "--user=mysql", f"--socket={sock}", "--skip-networking",
+                  f"--pid-file={root}/data/pid"],
+                 lambda: run([*client[:-1], "-e", "SELECT 1"])[0] == 0,
+                 root / "log"):
+        run_ok([*client[:-1], "-e",
+                "ALTER USER root@localhost IDENTIFIED BY 'secret'"])
+        yield root / "run", lambda text: run_ok([*client, "-e", text])
+
+
+PHPMYADMIN = PHP + """\
+DocumentRoot ${JAIL}
+Include /etc/phpmyadmin/apache.conf
+<Directory /usr/share>
+    Require all granted
+</Directory>
+"""
+
+
+def phpmyadmin(server):
+    browser = Browser(server)
+    page = browser("/phpmyadmin/index.php").text
+
+    def token(text):
+        return re.search('name="token" value="(.*?)"', text)[1]
+    browser.post("/phpmyadmin/index.php?route=/", pma_username="root",
+                 pma_password="secret", server=1, token=token(page),
+                 set_session=browser.cookies.get("phpMyAdmin", ""))
+    seen = browser.crawl("/phpmyadmin/index.php?route=/", but="logout|version")
+    page = browser("/phpmyadmin/index.php?route=/server/sql").text
+    made = browser.post("/phpmyadmin/index.php?route=/import",
+                        token=token(page), ajax_request="true", sql_query=
+                        "CREATE DATABASE made; CREATE TABLE made.t (a INT)")
+    assert '"success":true' in made.text
+    page = browser("/phpmyadmin/index.php?route=/database/structure&db=made")
+    assert "table=t&" in page.text.replace("&amp;", "&")
+    seen["structure"] = plain_text(page.text, server)
+    return seen
+
+
+def test_phpmyadmin(httpd, mariadb):
+    run_dir, sql = mariadb
+    server = httpd(PHPMYADMIN, mpm="prefork", modules=[MOD_PHP])
+    server.binds.append((run_dir, "/run/mysqld"))
+    server.allow_log("php:(warn|error|notice)|AH01630")
+    app = Application(server, ["/var/lib/phpmyadmin", "/var/lib/php/sessions"],
+                      lambda copies: sql("DROP DATABASE IF EXISTS made"))
+    block = app.same_in_view(phpmyadmin)
+    print(block)
+
+
+WORDPRESS = """\
+DocumentRoot ${JAIL}
+Alias /blog/wp-content /var/lib/wordpress/wp-content
+Alias /blog /usr/share/wordpress
+<Directory /usr/share/wordpress>
+    Options FollowSymLinks
+    AllowOverride Limit Options FileInfo
+    DirectoryIndex index.php
+    Require all granted
+</Directory>
+<Directory /var/lib/wordpress/wp-content>
+    Options FollowSymLinks
+    Require all granted
+</Directory>
+"""
+WORDPRESS_CONFIG = """<?php
+define('DB_NAME', 'wordpress');
+define('DB_USER', 'root');
+define('DB_PASSWORD', 'secret');
+define('DB_HOST', 'localhost');
+define('WP_CONTENT_DIR', '/var/lib/wordpress/wp-content');
+define('DISABLE_WP_CRON', true);
+"""
+PERMALINKS = """\
+RewriteEngine On
+RewriteBase /blog/
+RewriteCond %{REQUEST_FILENAME} !-f
+RewriteCond %{REQUEST_FILENAME} !-d
+RewriteRule . /blog/index.php [L]
+"""
+
+
+def wordpress(server):
+    browser = Browser(server)
+    browser.post("/blog/wp-admin/install.php?step=2", weblog_title="Blog",
+                 user_name="admin", admin_password="secret",
+                 admin_password2="secret", pw_weak="on",
+                 admin_email="admin@localhost.example", blog_public=0)
+    browser("/blog/wp-login.php")
+    browser.post("/blog/wp-login.php", log="admin", pwd="secret",
+                 testcookie=1)
+    page = browser("/blog/wp-admin/options-permalink.php").text
+    nonce = re.search('name="_wpnonce" value="(.*?)"', page)[1]
+    browser.post("/blog/wp-admin/options-permalink.php", _wpnonce=nonce,
+                 selection="/%postname%/", permalink_structure="/%postname%/")
+    seen = browser.crawl("/blog/", but="logout|_wpnonce|upgrade|update|"
+                         "profile|edit|post|comment|[{]")
+    assert "Hello world" in seen["/blog/hello-world/"][1]
+    page = browser("/blog/wp-admin/media-new.php").text
+    nonce = re.search('"_wpnonce":"(.*?)"', page)[1]
+    parts = {"name": "a.txt", "action": "upload-attachment", "_wpnonce": nonce}
+    body = "".join(f'--BOUND\r\nContent-Disposition: form-data; name="{name}"'
+                   f"\r\n\r\n{value}\r\n" for name, value in parts.items())
+    answer = browser("/blog/wp-admin/async-upload.php", "POST", body + (
+        '--BOUND\r\nContent-Disposition: form-data; name="async-upload"; '
+        'filename="a.txt"\r\nContent-Type: text/plain\r\n\r\nuploaded\r\n'
+        "--BOUND--\r\n"), {"Content-Type":
+                           "multipart/form-data; boundary=BOUND"})
+    url = re.search(r'"url":"http:\\/\\/localhost(.*?)"', answer.text)
+    assert url, answer.text
+    seen["upload"] = browser(url[1].replace("\\/", "/")).text
+    assert seen["upload"] == "uploaded"
+    return seen
+
+
+def run_wordpress(server, mariadb, beside=contextlib.nullcontext):
+    """`beside` is what serves PHP, with what is mounted for the server."""
+    run_dir, sql = mariadb
+    server.binds.append((run_dir, "/run/mysqld"))
+    server.allow_log("php:(warn|error|notice)|AH01630|AH01071")
+
+    def prepare(copies):
+        sql("DROP DATABASE IF EXISTS wordpress; CREATE DATABASE wordpress")
+        put(copies["/etc/wordpress"], {"config-default.php": WORDPRESS_CONFIG})
+        (copies["/etc/wordpress"] / "htaccess").write_text(PERMALINKS)
+    app = Application(server, ["/var/lib/wordpress", "/etc/wordpress",
+                               "/var/lib/php/sessions"], prepare)
+    with beside(server.binds):
+        return app.same_in_view(wordpress)
+
+
+def test_wordpress_in_mod_php(httpd, mariadb):
+    server = httpd(PHP + WORDPRESS, mpm="prefork", modules=[
+        MOD_PHP, "rewrite", "env", "expires"])
+    run_wordpress(server, mariadb)
+
+
+TO_FPM = """\
+DirectoryIndex index.php
+<FilesMatch "\\.php$">
+    SetHandler "proxy:unix:/run/php/php-fpm.sock|fcgi://localhost"
+</FilesMatch>
+"""
+FPM_POOL = """\
+[global]
+error_log = {root}/fpm.log
+daemonize = no
+[www]
+user = www-data
+group = www-data
+listen = {root}/php/php-fpm.sock
+listen.owner = www-data
+pm = static
+pm.max_children = 3
+"""
+
+
+def test_wordpress_in_php_fpm(httpd, mariadb):
+    """The pool is outside, as Debian's is: names are those that it knows."""
+    server = httpd(TO_FPM + WORDPRESS, modules=[
+        "proxy", "proxy_fcgi", "rewrite", "env", "expires"])
+    put(server.root, {"php/x": "", "fpm.conf": FPM_POOL.format(
+        root=server.root)})
+    os.makedirs("/run/php", exist_ok=True)          # as systemd-tmpfiles does
+    server.binds.append((server.root / "php", "/run/php"))
+
+    def start_pool(binds):
+        mounts = " && ".join(f"mount --bind {source} {target}"
+                             for source, target in binds)
+        return service(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+             f"{mounts} && exec {PHP_FPM} -y {server.root}/fpm.conf"],
+            (server.root / "php/php-fpm.sock").exists,
+            server.root / "fpm.out", env=server.env)
+    run_wordpress(server, mariadb, start_pool)
+
+
+# ------------------------------------------------------------------ programs
+
+GITWEB = """\
+DocumentRoot ${JAIL}/www
+DirectoryIndex index.html index.cgi
+SetEnv GITWEB_CONFIG ${JAIL}/gitweb.conf
+Include /etc/apache2/conf-available/gitweb.conf
+<Directory /usr/share>
+    Require all granted
+</Directory>
+"""
+IN_THE_PAST = {"GIT_AUTHOR_DATE": "2020-01-01T00:00:00Z",
+               "GIT_COMMITTER_DATE": "2020-01-01T00:00:00Z",
+               "GIT_CONFIG_NOSYSTEM": "1", "HOME": "/nonexistent"}
+
+
+def repository(path):
+    """A bare repository with some commits."""
+    work = path.with_suffix(".work")
+    who = ["-c", "user.name=A", "-c", "user.email=a@localhost"]
+    run_ok(["git", "init", "-q", work])
+    for number in range(3):
+        put(work, {f"dir/file{number}": f"text {number}\n"})
+        run_ok(["git", "-C", work, "add", "."])
+        run_ok(["git", "-C", work, *who, "commit", "-qm", f"commit {number}"],
+               env={**os.environ, **IN_THE_PAST})
+    run_ok(["git", "clone", "-q", "--bare", work, path])
+    run_ok(["chown", "-R", USER, path])
+
+
+def test_gitweb(httpd):
+    server = httpd(GITWEB, modules=["cgi", "env"], files={
+        "www/index.html": "", "gitweb.conf": ""})
+    server.allow_log("AH01215")
+    (server.jail / "gitweb.conf").write_text(
+        f'$projectroot = "{server.jail}/git";\n')
+    (server.jail / "git").mkdir()
+    repository(server.jail / "git/project.git")
+    seen = {}
+
+    def use(server):
+        seen.update(Browser(server).crawl("/gitweb/"))
+        assert "commit 2" in str(seen)
+        return dict(seen)
+    Application(server).same_in_view(use)
+
+
+# --------------------------------------------------------------------- Django
+
+DJANGO = """\
+DocumentRoot ${JAIL}/www
+WSGIScriptAlias /app ${JAIL}/site/mysite/wsgi.py
+WSGIPythonPath ${JAIL}/site
+WSGIApplicationGroup %{GLOBAL}
+Alias /static/admin /usr/lib/python3/dist-packages/django/contrib/admin/static/admin
+<Directory /usr/lib/python3/dist-packages/django>
+    Require all granted
+</Directory>
+"""
+
+
+def django(server):
+    browser = Browser(server)
+    browser("/app/admin/login/")
+    answer = browser.post("/app/admin/login/?next=/app/admin/",
+                          csrfmiddlewaretoken=browser.cookies["csrftoken"],
+                          username="admin", password="secret")
+    assert answer.status == 302, answer.text
+    seen = browser.crawl("/app/admin/")
+    browser("/app/admin/auth/group/add/")
+    answer = browser.post("/app/admin/auth/group/add/", name="new group",
+                          csrfmiddlewaretoken=browser.cookies["csrftoken"])
+    assert answer.status == 302, answer.text
+    seen["groups"] = plain_text(browser("/app/admin/auth/group/").text, server)
+    assert "new group" in seen["groups"]
+    return seen
+
+
+def test_django_embedded_in_mod_wsgi(httpd):
+    server = httpd(DJANGO, modules=["wsgi"], files={"www/index.html": "x"})
+    server.allow_log("wsgi:error.*Not Found")
+    site = server.jail / "site"
+    site.mkdir()
+    run_ok(["django-admin", "startproject", "mysite", site])
+    with open(site / "mysite/settings.py", "a") as settings:
+        settings.write("ALLOWED_HOSTS = ['localhost']\nSTATIC_URL = "
+                       "'/static/'\nUSE_TZ = False\n")
+    manage = ["/usr/bin/python3", "-B", site / "manage.py"]
+    run_ok([*manage, "migrate"])
+    run_ok([*manage, "createsuperuser", "--noinput", "--username", "admin",
+            "--email", "a@localhost"], env={
+                **os.environ, "DJANGO_SUPERUSER_PASSWORD": "secret"})
+    shutil.copy(site / "db.sqlite3", server.root)
+
+    def prepare(copies):
+        shutil.copy(server.root / "db.sqlite3", site)
+        run_ok(["chown", "-R", USER, site])
+    Application(server, prepare=prepare).same_in_view(django)
+
+
+# ------------------------------------------------------------------ Subversion
+
+SUBVERSION = """\
+DocumentRoot ${JAIL}/www
+<Location /svn>
+    DAV svn
+    SVNParentPath ${ROOT}/svn
+    AuthzSVNAccessFile ${ROOT}/access/authz
+</Location>
+"""
+
+
+def subversion(server):
+    browser, url = Browser(server), f"http://127.0.0.1:{server.port}/svn/repo"
+    copy = server.root / f"copy{server.port}"
+    svn = ["svn", "--non-interactive", "--config-dir", server.root / "config"]
+    run_ok([*svn, "checkout", "-q", url, copy])
+    put(copy, {f"dir/{n}.txt": f"text {n}\n" for n in range(25)})
+    run_ok([*svn, "add", "-q", copy / "dir"])
+    run_ok([*svn, "commit", "-q", "-m", "new", copy])
+    seen = browser.crawl("/svn/repo/")
+    seen["secret"] = browser("/svn/repo/secret/x").status
+    assert seen["secret"] in (401, 403)
+    seen["log"] = re.findall("<D:comment>(.*?)</D:comment>", browser(
+        "/svn/repo/!svn/rvr/2", "REPORT",
+        '<S:log-report xmlns:S="svn:"><S:start-revision>2</S:start-revision>'
+        "<S:end-revision>1</S:end-revision></S:log-report>").text)
+    return seen
+
+
+def test_subversion(httpd):
+    server = httpd(SUBVERSION, modules=["dav", "dav_svn", "authz_svn"],
+                   files={"www/index.html": "x", "../access/authz":
+                          "[/]\n* = rw\n[repo:/secret]\n* =\n"})
+    server.allow_log(r"authz_svn|AH0163\d|dav:error|AH01276")
+
+    def prepare(copies):
+        shutil.rmtree(server.root / "svn", ignore_errors=True)
+        (server.root / "svn").mkdir()
+        run_ok(["svnadmin", "create", server.root / "svn/repo"])
+        put(server.root, {"import/secret/x": "secret"})
+        run_ok(["svn", "import", "-q", "-m", "first", server.root / "import",
+                f"file://{server.root}/svn/repo"])
+        run_ok(["chown", "-R", USER, server.root / "svn/repo"])
+    block = Application(server, prepare=prepare).same_in_view(subversion)
+    assert f"ChrootBind rw {server.root}/svn\n" in block
+
+
+# ----------------------------------------------- mod_security2, a reverse proxy
+
+SECURITY = """\
+DocumentRoot ${JAIL}/www
+SecRuleEngine On
+SecRequestBodyAccess On
+SecDataDir ${ROOT}/data
+SecTmpDir /tmp
+SecAuditEngine Off
+Include /etc/modsecurity/crs/crs-setup.conf
+Include /usr/share/modsecurity-crs/rules/*.conf
+"""
+ATTACKS = ["?x=../../etc/passwd", "?x=<script>alert(1)</script>".replace(
+    " ", "+"), "?q=1'+OR+'1'='1'--", "?x=;cat+/etc/passwd"]
+
+
+def test_mod_security_with_the_core_rules(httpd):
+    server = httpd(SECURITY, modules=["security2", "unique_id"], files={
+        f"www/page{n}.html": f"page {n}" for n in range(20)})
+    put(server.root, {"data/x": "", "jail/www/index.html": "x"})
+    shutil.chown(server.root / "data", USER)
+    server.allow_log("ModSecurity|security2")
+
+    def use(server):
+        browser = Browser(server)
+        seen = {f"/page{n}.html": browser(f"/page{n}.html").text
+                for n in range(20)}
+        seen.update((path, browser(f"/{path}", headers={
+            "User-Agent": "Mozilla", "Accept": "*/*"}).status)
+            for path in ATTACKS)
+        seen["body"] = browser.post("/page1.html", x="1' OR '1'='1").status
+        assert [seen[path] for path in ATTACKS] == [403] * 4
+        return seen
+    Application(server).same_in_view(use)
+
+
+def test_a_reverse_proxy_to_a_name(httpd, directory):
+    pages = directory()
+    put(pages, {f"page{n}.html": f'<a href="page{n + 1}.html">{n}</a>'
+                for n in range(25)})
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    server = httpd("DocumentRoot ${JAIL}/www\nProxyPass /app/ "
+                   f"http://localhost:{port}/\n", modules=[
+                       "proxy", "proxy_http"], files={"www/index.html": "x"})
+
+    def ready():
+        with socket.create_connection(("127.0.0.1", port)):
+            return True
+    with service(["/usr/bin/python3", "-m", "http.server", "--bind",
+                  "127.0.0.1", "-d", pages, str(port)], ready, pages / "log"):
+        block = Application(server).same_in_view(
+            lambda server: Browser(server).crawl("/app/page0.html"))
+    assert re.search(r"# needed by: ProxyPass at \S+ \(names of hosts\)\n"
+                     r"ChrootBind /etc/hosts\n", block)

@@ -124,10 +124,15 @@ def debian_site(root):
     for path in (root / "apache2/mods-available").iterdir():
         if path.stem in DEBIAN_MODULES:
             (enabled / path.name).symlink_to(f"../mods-available/{path.name}")
+    for path in (root / "apache2/conf-enabled").iterdir():
+        if path.stem not in DEBIAN_CONF:        # other packages'
+            path.unlink()
     for path in (root / "apache2").rglob("*.conf"):
         path.write_text(path.read_text().replace("/var/www", "/srv/www"))
 
 
+DEBIAN_CONF = """charset localized-error-pages other-vhosts-access-log
+    security serve-cgi-bin""".split()
 DEBIAN_MODULES = """access_compat alias auth_basic authn_core authn_file
     authz_core authz_host authz_user autoindex deflate dir env filter mime
     mpm_event negotiation reqtimeout setenvif status""".split()
@@ -148,6 +153,23 @@ def test_the_report_of_debians_default_site(site):
     # where a line stands in Debian's files is Debian's
     report = re.sub(r"(/srv/apache2/\S+):\d+", r"\1:N", comparable(output))
     assert report == (REPORTS / "debian.txt").read_text()
+
+
+def test_debians_default_site_lacks_nothing_in_a_view(site):
+    """With its icons, and what javascript-common adds."""
+    debian_site(site.root)
+    put(site.root, {"js.conf": "Alias /javascript /usr/share/javascript/\n"
+                    "<Directory \"/usr/share/javascript/\">\n"
+                    "Options FollowSymLinks MultiViews\n</Directory>\n"})
+    for arguments in ([], ["-D", "DUMP_CHROOT"]):
+        status, output = site.httpd(
+            "/srv/apache2/apache2.conf", "-t", *arguments, "-c",
+            "ChrootDir /srv/www/html", "-c", "ChrootFixRoot Mount", "-c",
+            "Include /srv/js.conf", directory="/srv/apache2", env=DEBIAN,
+            defines=["ServerName localhost"])
+        assert status == 0 and not findings(output), output
+        assert "chroot:" not in output and "ChrootBind" not in output
+    assert "View: ro /usr/share/apache2/icons, by Alias at " in output
 
 
 def findings(output):

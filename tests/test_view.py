@@ -225,6 +225,22 @@ def test_an_htaccess_above_counts(httpd, variant, name):
     assert server.get("/out/a.txt").status == 403
 
 
+def test_an_htaccess_that_is_a_link_out_of_the_view_denies(httpd, variant):
+    """What it says, children cannot read."""
+    server = httpd(SITE + "Alias /out ${ROOT}/out\n<Directory ${ROOT}/out>\n"
+                   "AllowOverride All\n</Directory>\n", files={
+                       **PAGE, "../out/a.txt": "a", "../out/.htaccess":
+                       Link("../rules/htaccess"), "../rules/htaccess":
+                       "Require all denied\n"}).start()
+    server.expect_log("AH00529.*unable to check htaccess")
+    assert server.get("/out/a.txt").status == 403
+    server.write_config(SITE + "ChrootBind ${ROOT}/rules\n" + server.config[
+        len(SITE):])
+    (server.root / "rules/htaccess").write_text("Require all granted\n")
+    server.graceful()
+    assert server.get("/out/a.txt").text == "a"
+
+
 MAPPINGS = {
     "VirtualDocumentRoot ${ROOT}/hosts/%0/htdocs": "vhost_alias",
     "UserDir ${ROOT}/hosts/*/htdocs": "userdir",
@@ -374,6 +390,13 @@ def test_a_bind_that_is_not_there_is_warned_of_and_left_out(httpd, variant):
     later.rmdir()
     server.graceful()
     assert len(re.findall(line, server.log())) == 2
+
+
+def test_devices_in_a_directory_lead_nowhere_and_are_quiet(httpd):
+    """It is mounted nodev, and what is set-user-id in it nosuid."""
+    server = httpd(SITE + "ChrootBind /dev ${ROOT}/suid\n", files={
+        **PAGE, "../suid/program": File(mode=0o4755)})
+    assert server.configtest() == (0, "Syntax OK\n")
 
 
 def test_without_a_jail_nothing_is_mounted(httpd):
