@@ -356,15 +356,22 @@ static const char *path_canonical(apr_pool_t *p, const char *path)
                : path;
 }
 
-/* path without the slashes at its end; "/" stays. */
+/* How long path is without the slashes at its end; "/" stays. */
+static size_t path_length(const char *path)
+{
+    size_t length = strlen(path);
+
+    while (length > 1 && path[length - 1] == '/') {
+        length--;
+    }
+    return length;
+}
+
 static const char *path_trimmed(apr_pool_t *p, const char *path)
 {
-    size_t all = strlen(path), len = all;
+    size_t length = path_length(path);
 
-    while (len > 1 && path[len - 1] == '/') {
-        len--;
-    }
-    return len == all ? path : apr_pstrmemdup(p, path, len);
+    return path[length] == '\0' ? path : apr_pstrmemdup(p, path, length);
 }
 
 /* The directory that a path is in. */
@@ -744,36 +751,59 @@ static const chroot_directive directives[] = {
     /* mod_log_config.c, core.c, mod_log_forensic.c */
     { "ErrorLog CustomLog TransferLog GlobalLog ForensicLog", 0, FORM_NONE,
       RUNS },
+    /* what node_special() knows */
+    { "AccessFileName RewriteOptions WSGIDaemonProcess", 0, FORM_NONE, 0 },
     { .names = NULL }
 };
 
-/* The rows by the names of directives, in lower case. Configurations of many
- * virtual hosts have half a million directives. */
-static apr_hash_t *rows_make(apr_pool_t *p)
-{
-    apr_hash_t *rows = apr_hash_make(p);
+/* The rows by the names of directives. Configurations of many virtual hosts
+ * have half a million directives, and a start looks up all of them: first
+ * letter and length, and nearly nothing else is compared. */
+#define ROW_SLOTS 1024
+
+typedef struct chroot_name {
+    const char *name;
     const chroot_directive *row;
-    char *names, *name, *next;
+    struct chroot_name *next;
+} chroot_name;
+
+static unsigned row_slot(const char *name)
+{
+    return ((unsigned char)name[0] % 32 + 32 * strlen(name)) % ROW_SLOTS;
+}
+
+static chroot_name **rows_make(apr_pool_t *p)
+{
+    chroot_name **slots = apr_pcalloc(p, ROW_SLOTS * sizeof(chroot_name *));
+    chroot_name **slot;
+    const chroot_directive *row;
+    chroot_name *entry;
+    char *name, *next;
 
     for (row = directives; row->names != NULL; row++) {
-        names = apr_pstrdup(p, row->names);
-        ap_str_tolower(names);
-        for (name = apr_strtok(names, " ", &next); name != NULL;
-             name = apr_strtok(NULL, " ", &next)) {
-            apr_hash_set(rows, name, APR_HASH_KEY_STRING, row);
+        for (name = apr_strtok(apr_pstrdup(p, row->names), " ", &next);
+             name != NULL; name = apr_strtok(NULL, " ", &next)) {
+            slot = &slots[row_slot(name)];
+            entry = apr_palloc(p, sizeof(*entry));
+            entry->name = name;
+            entry->row = row;
+            entry->next = *slot;
+            *slot = entry;
         }
     }
-    return rows;
+    return slots;
 }
 
 /* The row of a directive, or NULL. */
-static const chroot_directive *row_of(apr_hash_t *rows, const char *directive)
+static const chroot_directive *row_of(chroot_name *const *rows,
+                                      const char *directive)
 {
-    char name[64];
+    const chroot_name *entry = rows[row_slot(directive)];
 
-    apr_cpystrn(name, directive, sizeof(name));
-    ap_str_tolower(name);
-    return apr_hash_get(rows, name, APR_HASH_KEY_STRING);
+    while (entry != NULL && strcasecmp(entry->name, directive) != 0) {
+        entry = entry->next;
+    }
+    return entry != NULL ? entry->row : NULL;
 }
 
 /* Whether a row is about word number n of count. */
@@ -930,6 +960,12 @@ static const char *word_written(apr_pool_t *p, const char *path)
  * The configuration's paths
  */
 
+/* Whether one more path is to be noted. */
+static int paths_wanted(void)
+{
+    return gen.paths != NULL && (gen.dump || gen.paths->nelts < LOOK_PATHS);
+}
+
 /* Notes a path; at start not more than are looked at. Returns the note, which
  * has copies, or a spare one. */
 static chroot_path *path_note(const ap_directive_t *node, const char *path)
@@ -937,7 +973,7 @@ static chroot_path *path_note(const ap_directive_t *node, const char *path)
     static chroot_path spare;
     chroot_path *note = &spare;
 
-    if (gen.paths != NULL && (gen.dump || gen.paths->nelts < LOOK_PATHS)) {
+    if (paths_wanted()) {
         note = apr_array_push(gen.paths);
     }
     memset(note, 0, sizeof(*note));
@@ -959,6 +995,9 @@ static void host_note(apr_pool_t *p, const char *path)
     const char *end = path, *name = "/";
     struct stat st;
 
+    if (apr_hash_get(gen.host, path, path_length(path)) != NULL) {
+        return; /* sections of the main server are each host's, too */
+    }
     while (type == &is_dir) {
         type = lstat(name, &st) == 0 && S_ISDIR(st.st_mode) ? &is_dir
                                                             : &is_other;
@@ -1531,7 +1570,7 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     }
     if (row->does & MAPS) {
         look_exposed(p, node, path);
-        if (path_inside(path) == NULL) {
+        if (gen.fix_root && path_inside(path) == NULL) {
             host_note(gen.findings->pool, path);
         }
         if (gen.mount && gen.dump && *rest == '\0') {
@@ -1582,16 +1621,103 @@ static void look_options(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
+/* What there is to see in a directive beside paths. */
+static void node_special(apr_pool_t *p, const ap_directive_t *node,
+                         const chroot_directive *row)
+{
+    if (row->form == FORM_TARGET
+        || strcasecmp(node->directive, "RewriteOptions") == 0) {
+        gen.any_target |= (row->form != FORM_TARGET
+                           || strchr(node->args, '[') != NULL)
+                          && strcasestr(node->args, "UnsafePrefixStat") != NULL;
+    }
+    else if (strcasecmp(node->directive, "AccessFileName") == 0
+             && strchr(node->args, '/') != NULL) {
+        finding_add(node, FINDING_ERROR,
+                    "names a path, and has to be a file's name");
+    }
+    else if (strcasecmp(node->directive, "WSGIDaemonProcess") == 0) {
+        look_daemons(p, node);
+    }
+}
+
+/* The first or the last word of a directive's arguments, without its quotes;
+ * what follows a quote belongs to it no more. NULL where that is hard to say. */
+static const char *word_raw(const char *args, int which)
+{
+    size_t length = strlen(args);
+    const char *word = args;
+    char stop = ' ';
+
+    if (strpbrk(args, "\\\t") != NULL || length == 0) {
+        return NULL;
+    }
+    if (which == LAST) {
+        if (args[length - 1] == '"') {
+            length--;
+            stop = '"';
+        }
+        word = memrchr(args, stop, length);
+        return word != NULL ? word + 1 : NULL;
+    }
+    return which == 0 ? word + (*word == '"') : NULL;
+}
+
+/* Whether nothing but the report asks for the path that is written in word. */
+static int path_is_harmless(const char *word)
+{
+    size_t length = strcspn(word, "\"");
+
+    if (*word != '/' || !path_is_plain(word)) {
+        return 0;
+    }
+    return gen.fix_root ? path_inside(word) != NULL
+                        /* what the jail's own path is below in it, is not */
+                        : word[length - 1] != '/'
+                              && strncmp(gen.jail, word, length) != 0;
+}
+
+/* Whether there is nothing to see in a directive, which nearly all of many
+ * virtual hosts are to be told by fast: access by nothing that children have to
+ * look up; and, when no more paths are noted, one with an ordinary path. */
+static int node_needs_nothing(const ap_directive_t *node,
+                              const chroot_directive *row)
+{
+    const char *word;
+
+    if (row->does == (DECIDES | NAMES)) {
+        return strncasecmp(node->args, "all ", 4) == 0
+               || strcasecmp(node->args, "valid-user") == 0;
+    }
+    if (row->form == FORM_SECTION) {
+        return !gen.dump && (gen.fix_root || !paths_wanted());
+    }
+    if (row->form == FORM_NONE && row->does == EXECUTES) {
+        return strcasestr(node->args, "ExecCGI") == NULL;
+    }
+    if (paths_wanted() || (row->does & ~(MAPS | DECIDES | WRITES | EXECUTES))
+        || row->form != FORM_ROOTED) {
+        return 0;
+    }
+    word = gen.mount ? NULL : word_raw(node->args, row->word);
+    return gen.mount || (word != NULL && path_is_harmless(word));
+}
+
 /* Looks at one directive that is in a row. */
 static void node_look(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row)
 {
     static const char *const proxied[] = { "P", "proxy", NULL };
-    apr_array_header_t *list = apr_array_make(p, 8, sizeof(char *));
-    const char *args = node->args, *tail = strrchr(args, '>');
+    apr_array_header_t *list;
+    const char *args = node->args, *tail;
     char **words, *copy;
     int i;
 
+    if (node_needs_nothing(node, row)) {
+        return;
+    }
+    list = apr_array_make(p, 8, sizeof(char *));
+    tail = strrchr(args, '>');
     if (node->directive[0] == '<' && tail != NULL) {
         args = apr_pstrmemdup(p, args, tail - args);
     }
@@ -1625,10 +1751,11 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
     if (row->form == FORM_NONE && (row->does & EXECUTES)) {
         look_options(p, node, words);
     }
+    node_special(p, node, row);
 }
 
 /* Looks at all directives; p is cleared now and then. */
-static void tree_look(apr_pool_t *p, apr_hash_t *rows,
+static void tree_look(apr_pool_t *p, chroot_name *const *rows,
                       const ap_directive_t *node)
 {
     const chroot_directive *row;
@@ -1637,16 +1764,6 @@ static void tree_look(apr_pool_t *p, apr_hash_t *rows,
         row = row_of(rows, node->directive);
         if (row != NULL) {
             node_look(p, node, row);
-        }
-        gen.any_target |= strncasecmp(node->directive, "Rewrite", 7) == 0
-                          && strcasestr(node->args, "UnsafePrefixStat") != NULL;
-        if (strcasecmp(node->directive, "AccessFileName") == 0
-            && strchr(node->args, '/') != NULL) {
-            finding_add(node, FINDING_ERROR,
-                        "names a path, and has to be a file's name");
-        }
-        if (strcasecmp(node->directive, "WSGIDaemonProcess") == 0) {
-            look_daemons(p, node);
         }
         if (node->first_child != NULL) {
             tree_look(p, rows, node->first_child);
@@ -1702,12 +1819,11 @@ static void sections_note(apr_pool_t *p, server_rec *s)
     }
 }
 
-/* Notes the AccessFileName files of a server in the directories that are known:
- * what they say, children cannot read. */
-static void htaccess_note(apr_pool_t *p, server_rec *s)
+/* Notes the files of these names in the directories that are known: what they
+ * say, children cannot read. */
+static void htaccess_note(apr_pool_t *p, const char *names)
 {
-    core_server_config *conf = ap_get_core_module_config(s->module_config);
-    const char *names = conf->access_name, *name, *path;
+    const char *name, *path;
     apr_hash_index_t *i;
     struct stat st;
     const void *dir;
@@ -1720,6 +1836,26 @@ static void htaccess_note(apr_pool_t *p, server_rec *s)
             if (host_type(dir) == APR_DIR && lstat(path, &st) == 0) {
                 apr_hash_set(gen.htaccess, path, APR_HASH_KEY_STRING, path);
             }
+        }
+    }
+}
+
+/* Notes what is to be known outside the jail. */
+static void outside_note(apr_pool_t *p, server_rec *s)
+{
+    const core_server_config *conf;
+    const char *noted = NULL;
+    server_rec *each;
+
+    host_note(p, path_parent(p, gen.jail));
+    for (each = s; each != NULL; each = each->next) {
+        sections_note(p, each);
+    }
+    for (each = s; each != NULL; each = each->next) {
+        conf = ap_get_core_module_config(each->module_config);
+        if (conf->access_name != noted) { /* nearly all have the main one's */
+            noted = conf->access_name;
+            htaccess_note(p, noted);
         }
     }
 }
@@ -4193,8 +4329,6 @@ static void terminals_warn(server_rec *s)
 static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                               apr_pool_t *ptemp, server_rec *s)
 {
-    server_rec *each;
-
     if (gen.jail == NULL) {
         return OK;
     }
@@ -4203,12 +4337,8 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (is_final_pass()) {
-        host_note(pconf, path_parent(pconf, gen.jail));
-        for (each = s; gen.fix_root && each != NULL; each = each->next) {
-            sections_note(pconf, each);
-        }
-        for (each = s; gen.fix_root && each != NULL; each = each->next) {
-            htaccess_note(pconf, each);
+        if (gen.fix_root) {
+            outside_note(pconf, s);
         }
         find_all(ptemp);
         (void)findings_log(s, FINDING_WARNING);

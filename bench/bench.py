@@ -423,7 +423,8 @@ def assert_confined(server, pids):
 # The hooks of mod_chroot that are no request's
 LIFE = {"pre_config", "check_config", "test_config", "open_logs",
         "post_config", "optional_fn_retrieve", "pre_mpm", "child_status",
-        "drop_privileges", "child_init", "status_hook"}
+        "drop_privileges", "child_init", "status_hook",
+        "expr_lookup"}     # while an expression is read
 
 
 def hooks(server):
