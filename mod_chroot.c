@@ -3783,8 +3783,9 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
             || (!(path->does & BELOW) && (!gen.mount || path->need == NULL)))) {
         return FATE_UNREADABLE;
     }
-    return !gen.mount && name == path->path && path->mode != W_OK
-                   && S_ISDIR(st.st_mode) && dir_is_empty(name)
+    return !gen.mount && name == path->path && name[1] != '\0'
+                   && path->mode != W_OK && S_ISDIR(st.st_mode)
+                   && dir_is_empty(name)
                ? FATE_EMPTY
                : FATE_INSIDE;
 }
