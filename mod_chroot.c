@@ -883,13 +883,14 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
     }
     *rest = apr_pstrmemdup(p, path + length, all - length);
     path = apr_pstrmemdup(p, path, length);
-    if (*path != '/' && *path != '\0'
-        && (row->form == FORM_ROOTED || row->form == FORM_TYPED)) {
-        path = ap_server_root_relative(p, path);
+    if (length == 0) {
+        path = all > 0 && row->form == FORM_ROOTED && (row->does & MAPS)
+                   ? "/" /* anywhere */
+                   : NULL;
     }
-    if (path != NULL && *path == '\0' && all > 0 && row->form == FORM_ROOTED
-        && (row->does & MAPS)) {
-        path = "/"; /* anywhere */
+    else if (*path != '/'
+             && (row->form == FORM_ROOTED || row->form == FORM_TYPED)) {
+        path = ap_server_root_relative(p, path);
     }
     return path != NULL && *path == '/'
                ? path_trimmed(p, path_canonical(p, path))

@@ -320,13 +320,13 @@ def test_debians_default_site_is_jailed(debian, deb):
 @pytest.fixture
 def newcomer(debian):
     """Runs a block of the README in a copy of the source."""
-    copy_tree(debian.inside / "root/mod_chroot")
+    copy_tree(debian.inside / "root/newcomer")
     (debian.inside / "etc/apt/apt.conf.d/yes").write_text(
         'APT::Get::Assume-Yes "true";\n')
 
     def follow(first):
         commands = BLOCKS[first].removeprefix("apt update\n")
-        return debian.run("sh", "-ec", "cd /root/mod_chroot\n" +
+        return debian.run("sh", "-ec", "cd /root/newcomer\n" +
                           commands.replace("http://localhost",
                                            f"http://127.0.0.1:{debian.port}"))
     return follow
