@@ -86,6 +86,7 @@ mkdir "$root"
 debootstrap --variant=minbase --arch="$arch" "$release" "$root" "$(mirror)" \
     > "$place/log" 2>&1 || { tail "$place/log" >&2; fail "no $release"; }
 apt_settings > "$root/etc/apt/apt.conf.d/00machine"
+echo force-unsafe-io > "$root/etc/dpkg/dpkg.cfg.d/throw-away"
 mkdir "$root/root/mod_chroot"
 { git ls-files 2>/dev/null || find . -type f -not -path './.git/*'; } |
     tar -c -T - | tar -x -C "$root/root/mod_chroot"
