@@ -57,10 +57,10 @@ pivot_root . .
 umount -l .
 cd /root/mod_chroot
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM="${TERM-dumb}" \
-    LC_ALL=C.UTF-8 CI=true SMOKE="$smoke" "$@"'
+    LC_ALL=C.UTF-8 CI=true "$@"'
 inside()
 {
-    smoke=$smoke $as unshare --mount --propagation private --pid --fork \
+    $as unshare --mount --propagation private --pid --fork \
         --kill-child sh -euc "$enter" sh "$root" "$@"
 }
 
@@ -86,8 +86,10 @@ mkdir "$root"
 debootstrap --variant=minbase --arch="$arch" "$release" "$root" "$(mirror)" \
     > "$place/log" 2>&1 || { tail "$place/log" >&2; fail "no $release"; }
 apt_settings > "$root/etc/apt/apt.conf.d/00machine"
+echo force-unsafe-io > "$root/etc/dpkg/dpkg.cfg.d/throw-away"
 mkdir "$root/root/mod_chroot"
 { git ls-files 2>/dev/null || find . -type f -not -path './.git/*'; } |
     tar -c -T - | tar -x -C "$root/root/mod_chroot"
 
-inside tests/run.sh "$@"
+[ -n "$smoke" ] || inside tests/newcomer.sh
+inside tests/run.sh ${smoke:+--smoke} "$@"

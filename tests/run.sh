@@ -2,17 +2,36 @@
 # The whole test suite on Debian, from nothing:
 #
 #   ./tests/run.sh [pytest's options]
-#   ./tests/run.sh --release NAME [--arch ARCH] [pytest's options]
+#   ./tests/run.sh --smoke
+#   ./tests/run.sh --release NAME [--arch ARCH] [--smoke | pytest's options]
 #
 # Installs what is missing, without starting a service, and hands over to pytest.
 # With --release it does so in a fresh system of another release of Debian, or
-# of another architecture: see release.sh.
+# of another architecture: see release.sh. --smoke: strict builds, `make check'
+# and a few tests, with what those need.
 set -eu
 cd "$(dirname "$0")/.."
 case ${1-} in
 --release | --arch) exec tests/release.sh "$@" ;;
 esac
 . tests/packages.sh
+
+if [ "${1-}" = --smoke ]; then
+    need apache2 apache2-dev autoconf automake gcc libc6-dev make procps \
+        python3-pytest strace
+    build=$(mktemp -d)
+    for variant in --enable-late-chroot --disable-late-chroot; do
+        say "Build: $variant"
+        cp -r . "$build/tree"
+        (cd "$build/tree" && autoreconf -fi 2>/dev/null &&
+            ./configure -q "$variant" && make -s strict check)
+        rm -r "$build/tree"
+    done
+    rmdir "$build"
+    exec /usr/bin/python3 -m pytest -q tests/test_lifecycle.py \
+        tests/test_fixroot_sections.py tests/test_view.py -k \
+        'event and late and (lifecycle or names) or sections and inside'
+fi
 
 # Without a database of its own: the tests have theirs.
 echo phpmyadmin phpmyadmin/dbconfig-install boolean false |
@@ -25,8 +44,8 @@ need apache2 apache2-dev apache2-suexec-pristine apache2-utils \
     libapache2-mod-security2 libapache2-mod-wsgi-py3 modsecurity-crs \
     libaprutil1-dbd-pgsql libaprutil1-dbd-sqlite3 libaprutil1-ldap \
     autoconf automake build-essential clang gcc git libc6-dev \
-    'libclang-rt-dev|libclang-common-11-dev' libfcgi-dev lintian make \
-    musl-tools rpm \
+    'libclang-rt-dev|libclang-common-11-dev' libfcgi-dev lintian \
+    make musl-tools elfutils rpm \
     busybox-static ca-certificates php-cgi php-fpm postgresql \
     python3-bottle python3-websockets slapd tzdata \
     dokuwiki gitweb libapache2-mod-svn mariadb-server phpmyadmin php-curl \

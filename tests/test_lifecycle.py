@@ -120,6 +120,8 @@ def test_a_child_has_no_helper_and_the_parent_no_zombie(jailed, mpm, variant):
 
 def kinds(server):
     """What children have open, numbers aside: the same for each."""
+    server.serving()
+    server.quiesce()
     return {tuple(sorted(procfs.fd_kinds(pid).values()))
             for pid in server.serving()}
 

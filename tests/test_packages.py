@@ -66,7 +66,7 @@ def rpms(tarball, workspace):
 
 @pytest.fixture(scope="module")
 def rpm(rpms):
-    path, = rpms.glob("RPMS/*/mod_chroot-*.rpm")
+    path, = rpms.glob(f"RPMS/*/mod_chroot-{VERSION}-*.rpm")
     return path
 
 
@@ -94,9 +94,7 @@ def test_the_rpm_has_the_layout_of_rhel(rpm):
 
 def test_the_rpm_loads_the_module_and_jails_nothing(rpm, httpd, directory):
     place = directory()
-    shutil.copy(rpm, place)
-    run_ok(["rpm2archive", rpm.name], cwd=place)
-    run_ok(["tar", "-xzf", f"{rpm.name}.tgz"], cwd=place)
+    run_ok(["sh", "-c", f"rpm2archive - < {rpm} | tar -xz"], cwd=place)
     conf = (place / RPM_CONF.lstrip("/")).read_text()
     assert conf.endswith("#ChrootDir /var/www/html\n#ChrootFixRoot On\n")
     server = httpd(f"Include {place}{RPM_CONF}", variant=None)
@@ -320,13 +318,13 @@ def test_debians_default_site_is_jailed(debian, deb):
 @pytest.fixture
 def newcomer(debian):
     """Runs a block of the README in a copy of the source."""
-    copy_tree(debian.inside / "root/mod_chroot")
+    copy_tree(debian.inside / "root/newcomer")
     (debian.inside / "etc/apt/apt.conf.d/yes").write_text(
         'APT::Get::Assume-Yes "true";\n')
 
     def follow(first):
         commands = BLOCKS[first].removeprefix("apt update\n")
-        return debian.run("sh", "-ec", "cd /root/mod_chroot\n" +
+        return debian.run("sh", "-ec", "cd /root/newcomer\n" +
                           commands.replace("http://localhost",
                                            f"http://127.0.0.1:{debian.port}"))
     return follow

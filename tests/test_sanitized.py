@@ -204,7 +204,8 @@ def test_the_early_build_is_clean_under_valgrind(httpd, builds, mpm):
     server.wrapper = ["valgrind", "-q", "--error-exitcode=99",
                       "--leak-check=no"]
     server.patience = 20
-    server.allow_log(REFUSALS)
+    server.allow_log(REFUSALS + "|connection to image .*/valgrind/"
+                     "|no debug info loaded")
     server.start()
     use(server)
     server.terminate()

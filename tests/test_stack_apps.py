@@ -1,6 +1,7 @@
 """Applications that live in httpd, or beside it by a module of theirs:
 mod_fcgid, mod_wsgi, mod_perl."""
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -200,6 +201,7 @@ UPLOADED = (f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="f"; '
             f"--{BOUNDARY}--\r\n")
 UPLOAD = Request("/app/upload", "POST", body=UPLOADED, headers={
     "Content-Type": f"multipart/form-data; boundary={BOUNDARY}"})
+LARGE_UPLOAD = replace(UPLOAD, body=UPLOADED.replace("text", "text" * 100))
 WSGI = ("wsgi", "/usr/lib/apache2/modules/mod_wsgi.so")
 WSGI_FILES = {"app/app.wsgi": BOTTLE, "app/static/a.txt": "static",
               "app/static/a.html": "<p>static"}
@@ -253,7 +255,7 @@ def test_mod_wsgi_embedded_answers_as_without_the_jail(httpd, mpm):
     assert_is_bottle(as_without_the_jail(server, ask_bottle))
 
     (server.jail / "tmp").rmdir()
-    assert server.request(UPLOAD).status == 500
+    assert server.request(LARGE_UPLOAD).status == 500
 
 
 def test_mod_wsgi_needs_what_was_not_imported_before(httpd, variant):
@@ -265,7 +267,7 @@ def test_mod_wsgi_needs_what_was_not_imported_before(httpd, variant):
     if variant == "early":
         server.answers = lambda: True       # children end at once
         server.start()
-        server.expect_log("No module named 'encodings'")
+        server.expect_log("encodings")
         server.allow_log(".*")
         wait_for(lambda: "encodings" in server.log(), "Python to fail")
         server.stop()
@@ -357,7 +359,8 @@ def wsgi_answers(httpd, column, library):
     """Which of the two modes works?"""
     server = wsgi_server(httpd, "", library)
     in_jail(server, column, BOTH)
-    server.allow_log("wsgi|[Pp]ython|^ |^$|OSError|encodings")
+    # without its library Python says so, and crashes from 3.13 on
+    server.allow_log("wsgi|[Pp]ython|^ |^$|OSError|encodings|exit signal Seg")
     server.answers = lambda: True       # children may end at once
     server.start()
     # patience, where an answer may come

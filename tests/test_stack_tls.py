@@ -61,7 +61,8 @@ def ca(tmp_path_factory):
                 "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}.key",
                 *words)
 
-    new_key("ca", "-x509", "-out", "ca.pem")
+    new_key("ca", "-x509", "-out", "ca.pem", "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign,digitalSignature")
     index = ""
     for name in ("localhost", "client"):
         new_key(name, "-out", f"{name}.csr", "-addext",
