@@ -1,5 +1,5 @@
 """What the tests of applications share: a server beside httpd, the same
-questions without the jail and in it, and the cells of the README's table."""
+questions without the jail and in it, and the cells of the table of CAVEATS.md."""
 import contextlib
 import http.client
 import os
@@ -84,7 +84,7 @@ WHOSE = ("mod_chroot", "stock")     # the columns of the table
 
 
 def cell(empty, needs="", with_it=False):
-    """What the README's table says of a module that works in an empty jail,
+    """What the table of CAVEATS.md says of a module that works in an empty jail,
     or with what it needs there, or not."""
     return WORKS if empty else f"needs {needs}" if with_it else FAILS
 

@@ -7,12 +7,14 @@ import os
 import re
 import shutil
 import socket
+import subprocess
 import threading
 import urllib.parse
 
 import pytest
 
-from harness import (MOD_PHP, PHP_FPM, PLAIN, USER, Answer, put, run, run_ok)
+from harness import (MOD_PHP, PHP_FPM, PLAIN, PROJECT, USER, Answer, put, run,
+                     run_ok, wait_for)
 from stack_apps import service
 from test_view import MOUNT, assert_in_view
 
@@ -617,3 +619,25 @@ def test_a_reverse_proxy_to_a_name(httpd, directory):
             lambda server: Browser(server).crawl("/app/page0.html"))
     assert re.search(r"# needed by: ProxyPass at \S+ \(names of hosts\)\n"
                      r"ChrootBind /etc/hosts\n", block)
+
+
+# -------------------------------------------------------------- chroot-trace
+
+def test_chroot_trace_prints_the_lines_that_a_site_lacks(httpd):
+    server = httpd(MOUNT + PHP + "DocumentRoot ${JAIL}\nChrootBind "
+                   "/usr/share/zoneinfo\n", modules=[MOD_PHP], mpm="prefork",
+                   files={"index.php": "<?php echo file_exists("
+                          "'/etc/hostname'), @file_get_contents("
+                          "'/usr/share/common-licenses/BSD'), @filesize("
+                          "'/nowhere/x'), touch('/usr/share/zoneinfo/x');"})
+    server.allow_log("php:warn")
+    server.start()
+    printed = subprocess.run(
+        [PROJECT / "packaging/chroot-trace", server.root / server.pid_file,
+         "curl", "-s", f"http://127.0.0.1:{server.port}/"],
+        stdout=subprocess.PIPE, check=True, text=True).stdout
+    assert {"ChrootBind /etc/hostname",
+            "ChrootBind /usr/share/common-licenses",
+            "ChrootBind rw /usr/share/zoneinfo"} <= set(printed.splitlines())
+    assert "nowhere" not in printed and str(server.jail) not in printed
+    wait_for(lambda: server.get("/").status == 200, "an answer")

@@ -148,8 +148,8 @@ def alerts():
 
 
 def documented():
-    """The messages in the README's list."""
-    text = README.partition("## Troubleshooting by message")[2]
+    """The messages in the list."""
+    text = CAVEATS.partition("## Troubleshooting by message")[2]
     text = text.partition("\n## ")[0]
     items = re.split(r"(?m)^\* ", text)[1:]
     return [" ".join(message.split()) for item in items
@@ -164,20 +164,20 @@ def is_said_by(message, text):
     return re.search(".*".join(fragments), text, re.S) is not None
 
 
-def test_every_message_in_the_readme_is_the_modules():
+def test_every_message_in_the_list_is_the_modules():
     texts = {text for _, text in texts_of(SOURCE)} | broken()
     assert len(documented()) > 50
     assert [message for message in documented() if not any(
         is_said_by(message, text) for text in texts)] == []
 
 
-def test_every_alert_is_in_the_readme():
+def test_every_alert_is_in_the_list():
     assert [text for text in alerts() if not any(
         is_said_by(message, text) for message in documented())] == []
 
 
 # Frames for other messages, and notes.
-NOT_IN_THE_README = {"… (owner …:…, mode …) …", "write to",
+NOT_IN_THE_LIST = {"… (owner …:…, mode …) …", "write to",
                      " and ChrootFixRoot On", " ", "read-only there",
                      "not in the jail",
                      'runs "…", which is not jailed'}
@@ -199,24 +199,24 @@ def body(function):
     return range(start, SOURCE.index("\n}\n", start))
 
 
-def test_every_warning_is_in_the_readme():
+def test_every_warning_is_in_the_list():
     places = [*arguments("finding_add"), *arguments("finding_file"),
               body("outside_error"), body("path_finding")]
     texts = {text for where in places for offset, text in texts_of(SOURCE)
              if offset in where and " " in text}
     assert len(texts) > 20
-    assert [text for text in texts - NOT_IN_THE_README if not any(
+    assert [text for text in texts - NOT_IN_THE_LIST if not any(
         is_said_by(message, text) for message in documented())] == []
 
 
 # ----------------------------------------------------- what the README names
 
-def test_the_readme_table_is_what_the_tests_found():
+def test_the_table_of_modules_is_what_the_tests_found():
     found = {}
     for path in TESTS.glob("test_stack_*.py"):
         module = importlib.import_module(path.stem)
         found.update(getattr(module, "MODULES", {}))
-    table = README.partition("<!-- modules -->")[2].partition(
+    table = CAVEATS.partition("<!-- modules -->")[2].partition(
         "<!-- /modules -->")[0]
     rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", table, re.M)[1:]
     assert {name: tuple(cells) for name, *cells in rows} == found
@@ -988,7 +988,7 @@ ICONS = "cp -R /usr/share/apache2/icons /srv/www/icons"
 @shows(ICONS, "Alias /icons/ /srv/www/icons/")
 def test_debians_icons_are_outside(documented_site):
     server = documented_site(ON + "Alias /icons/ /usr/share/apache2/icons/\n")
-    server.expect_log('"/usr/share/apache2/icons/", which is not in the jail')
+    server.expect_log('"/usr/share/apache2/icons", which is not in the jail')
     server.start()
     assert server.get("/icons/folder.gif").status == 404
     server.shell(block(ICONS))

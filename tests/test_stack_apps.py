@@ -13,7 +13,7 @@ from stack_apps import (FAILS, WHOSE, answers, as_without_the_jail, cell,
                         end_hung_workers, in_jail, page, pages,
                         with_libraries)
 
-# What the README's table says: (mod_chroot, stock ChrootDir)
+# What the table of CAVEATS.md says: (mod_chroot, stock ChrootDir)
 MODULES = {
     "mod_fcgid": ("needs the directory of FcgidIPCDir",
                   "needs the directory of FcgidIPCDir"),

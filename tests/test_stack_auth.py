@@ -8,7 +8,7 @@ from harness import File, Request, free_port, put, run, run_ok
 from stack import answers, in_each, with_and_without
 from stack_apps import FAILS, WORKS, service
 
-# What the README's table says: (mod_chroot, stock ChrootDir)
+# What the table of CAVEATS.md says: (mod_chroot, stock ChrootDir)
 MODULES = {
     "mod_auth_basic": (WORKS, WORKS),
     "mod_auth_digest": (WORKS, WORKS),

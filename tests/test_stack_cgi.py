@@ -10,7 +10,7 @@ from harness import (BUSYBOX, GROUP, USER, Dir, File, Link, Request,
 from stack_apps import (WHOSE, answers, as_without_the_jail, cell, copies,
                         end_hung_workers, in_jail, pages, with_libraries)
 
-# What the README's table says: (mod_chroot, stock ChrootDir)
+# What the table of CAVEATS.md says: (mod_chroot, stock ChrootDir)
 MODULES = {
     "mod_cgi": ("works", "works"),
     "mod_cgid": ("needs ScriptSock in the jail", "needs the self-link"),

@@ -15,7 +15,7 @@ from harness import (UID, Dir, File, Request, free_port, run, run_ok,
 from stack_apps import (FAILS, WHOSE, answers, as_without_the_jail, cell,
                         in_jail, page, pages, service)
 
-# What the README's table says: (mod_chroot, stock ChrootDir)
+# What the table of CAVEATS.md says: (mod_chroot, stock ChrootDir)
 MODULES = {
     "mod_cache_disk": ("works", "works"),
     "mod_cache_socache": ("works", "works"),

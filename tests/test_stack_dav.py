@@ -7,7 +7,7 @@ from harness import UID, Dir, Request, run
 from stack import answers, in_each
 from stack_apps import FAILS, WORKS
 
-# What the README's table says: (mod_chroot, stock ChrootDir)
+# What the table of CAVEATS.md says: (mod_chroot, stock ChrootDir)
 MODULES = {
     "mod_dav_fs": (WORKS, FAILS),
 }

@@ -10,7 +10,7 @@ from harness import (BUSYBOX, GROUP, MOD_PHP, PHP_FPM, PLAIN, UID, USER, Dir, Fi
 from stack_apps import (WHOSE, answers, as_without_the_jail, cell, copies,
                         in_jail, page, service)
 
-# What the README's table says: (mod_chroot, stock ChrootDir)
+# What the table of CAVEATS.md says: (mod_chroot, stock ChrootDir)
 MODULES = {
     "mod_php": ("needs /usr/share/zoneinfo", "needs /usr/share/zoneinfo"),
     "mod_proxy_fcgi": ("works", "works"),

@@ -15,7 +15,7 @@ from harness import UID, Dir, Request, free_port, wait_for
 from stack import answers, asking, in_each, with_and_without
 from stack_apps import WORKS
 
-# What the README's table says: (mod_chroot, stock ChrootDir)
+# What the table of CAVEATS.md says: (mod_chroot, stock ChrootDir)
 MODULES = {
     "mod_proxy_http": (WORKS, WORKS),
     "mod_proxy_balancer": (WORKS, WORKS),

@@ -12,7 +12,7 @@ from harness import USER, Dir, Request, put, read, run_ok, wait_for
 from stack import answers, asking, in_each, in_stock, with_and_without
 from stack_apps import FAILS, WORKS
 
-# What the README's table says: (mod_chroot, stock ChrootDir)
+# What the table of CAVEATS.md says: (mod_chroot, stock ChrootDir)
 MODULES = {
     "mod_vhost_alias": (WORKS, WORKS),
     "mod_macro": (WORKS, WORKS),

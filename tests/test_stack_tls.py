@@ -14,7 +14,7 @@ from harness import File, free_port, put, run_ok
 from stack import in_each, in_stock, with_and_without
 from stack_apps import FAILS, WORKS, cell
 
-# What the README's table says: (mod_chroot, stock ChrootDir)
+# What the table of CAVEATS.md says: (mod_chroot, stock ChrootDir)
 MODULES = {
     "mod_ssl": (WORKS, WORKS),
     "mod_http2": (WORKS, WORKS),
