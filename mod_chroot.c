@@ -230,9 +230,10 @@ typedef struct {
     int any_target;       /* rules map to any of them: UnsafePrefixStat */
     apr_hash_t *htaccess; /* AccessFileName files outside the jail */
     apr_hash_t *host;     /* what is known of it outside the jail */
-    int overrides;        /* somewhere .htaccess files may say something */
-    int patterns;         /* a section is about directories by a pattern */
-    int cgid_deaf;        /* children cannot reach mod_cgid's socket */
+    const struct htaccess_result *above; /* none, in directories above it */
+    int overrides; /* somewhere .htaccess files may say something */
+    int patterns;  /* a section is about directories by a pattern */
+    int cgid_deaf; /* children cannot reach mod_cgid's socket */
     apr_array_header_t *findings; /* of chroot_finding */
     apr_array_header_t *paths;    /* of chroot_path; NULL: nobody looks */
     apr_hash_t *needs;            /* those of them that are needs */
@@ -1794,6 +1795,29 @@ static apr_hash_t *host_top(apr_pool_t *p)
     return top;
 }
 
+/* Notes, for httpd's own cache of .htaccess files, that none is in the
+ * directories above the jail, where a section there allows this. */
+static void above_note(apr_pool_t *p, int override)
+{
+    const struct htaccess_result *known = gen.above;
+    struct htaccess_result *none;
+    const char *end;
+
+    while (known != NULL && known->override != override) {
+        known = known->next;
+    }
+    if (known != NULL || override == OR_NONE || (override & OR_UNSET)) {
+        return;
+    }
+    for (end = gen.jail; end != NULL; end = strchr(end + 1, '/')) {
+        none = apr_pcalloc(p, sizeof(*none));
+        none->dir = apr_pstrmemdup(p, gen.jail, end - gen.jail + 1);
+        none->override = override;
+        none->next = gen.above;
+        gen.above = none;
+    }
+}
+
 /* Notes what a server's document root and <Directory> sections are about outside
  * the jail, and whether .htaccess files may say something anywhere; code can add
  * sections that are not in the tree. */
@@ -1818,6 +1842,7 @@ static void sections_note(apr_pool_t *p, server_rec *s)
         }
         else if (path_inside(dir->d) == NULL) {
             host_note(p, dir->d);
+            above_note(p, dir->override);
         }
     }
 }
@@ -1860,6 +1885,9 @@ static void outside_note(apr_pool_t *p, server_rec *s)
             noted = conf->access_name;
             htaccess_note(p, noted);
         }
+    }
+    if (apr_hash_count(gen.htaccess) > 0) {
+        gen.above = NULL;
     }
 }
 
@@ -4748,6 +4776,9 @@ static int chroot_map_to_storage(request_rec *r)
     if (r->filename == NULL || r->filename[0] != '/') {
         return DECLINED; /* proxied, or nothing */
     }
+    if (r->htaccess == NULL) {
+        r->htaccess = gen.above;
+    }
     is_url = r->filename == r->canonical_filename; /* by ap_core_translate() */
     path = path_canonical(r->pool, r->filename);
     if (path != r->filename) {
@@ -4840,12 +4871,9 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
                                          ap_configfile_t **file,
                                          const char **full_name)
 {
-    const char *inner = path_inside(dir);
-
     *full_name = ap_make_full_path(r->pool, dir, name);
-    if (inner != NULL) {
-        return ap_pcfg_openfile(file, r->pool,
-                                ap_make_full_path(r->pool, inner, name));
+    if (path_inside(dir) != NULL) {
+        return ap_pcfg_openfile(file, r->pool, *full_name + gen.length);
     }
     return apr_hash_get(gen.htaccess, *full_name, APR_HASH_KEY_STRING) != NULL
                    || (gen.overrides
