@@ -230,9 +230,10 @@ typedef struct {
     int any_target;       /* rules map to any of them: UnsafePrefixStat */
     apr_hash_t *htaccess; /* AccessFileName files outside the jail */
     apr_hash_t *host;     /* what is known of it outside the jail */
-    int overrides;        /* somewhere .htaccess files may say something */
-    int patterns;         /* a section is about directories by a pattern */
-    int cgid_deaf;        /* children cannot reach mod_cgid's socket */
+    const struct htaccess_result *above; /* none, in directories above it */
+    int overrides; /* somewhere .htaccess files may say something */
+    int patterns;  /* a section is about directories by a pattern */
+    int cgid_deaf; /* children cannot reach mod_cgid's socket */
     apr_array_header_t *findings; /* of chroot_finding */
     apr_array_header_t *paths;    /* of chroot_path; NULL: nobody looks */
     apr_hash_t *needs;            /* those of them that are needs */
@@ -670,6 +671,7 @@ typedef enum {
 #define RUNS     32  /* words that begin with "|" or "prg:" run outside */
 #define EXECUTES 64  /* children run it, or programs in it */
 #define BELOW    128 /* children write to what is in it */
+#define PLANS    256 /* view_add_mappings() wants it, as it does MAPS */
 
 /* What there is to know of directives that name paths, or need files: httpd
  * 2.4's own by module, then those of others. All others name none, or name
@@ -752,7 +754,8 @@ static const chroot_directive directives[] = {
     { "ErrorLog CustomLog TransferLog GlobalLog ForensicLog", 0, FORM_NONE,
       RUNS },
     /* what node_special() knows */
-    { "AccessFileName RewriteOptions WSGIDaemonProcess", 0, FORM_NONE, 0 },
+    { "RewriteOptions WSGIDaemonProcess", 0, FORM_NONE, 0 },
+    { "AccessFileName ChrootBind", 0, FORM_NONE, PLANS },
     { .names = NULL }
 };
 
@@ -804,6 +807,32 @@ static const chroot_directive *row_of(chroot_name *const *rows,
         entry = entry->next;
     }
     return entry != NULL ? entry->row : NULL;
+}
+
+/* The first word of a directive's arguments, or the last of several, taken out
+ * faster than all of them are; NULL where that takes a closer look. */
+static const char *word_simple(apr_pool_t *p, const char *args, int which)
+{
+    size_t length = strlen(args);
+    const char *word = args;
+    char stop = ' ';
+
+    if (length == 0 || strpbrk(args, "\\\t") != NULL) {
+        return NULL;
+    }
+    if (which == LAST) {
+        if (args[length - 1] == '"') {
+            length--;
+            stop = '"';
+        }
+        word = memrchr(args, stop, length);
+        return word != NULL && word > args
+                   ? apr_pstrmemdup(p, word + 1, args + length - word - 1)
+                   : NULL;
+    }
+    stop = *word == '"' ? *word++ : ' ';
+    length = which == 0 ? strcspn(word, stop == '"' ? "\"" : " ") : 0;
+    return length > 0 ? apr_pstrmemdup(p, word, length) : NULL;
 }
 
 /* Whether a row is about word number n of count. */
@@ -1641,46 +1670,18 @@ static void node_special(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
-/* The first or the last word of a directive's arguments, without its quotes;
- * what follows a quote belongs to it no more. NULL where that is hard to say. */
-static const char *word_raw(const char *args, int which)
-{
-    size_t length = strlen(args);
-    const char *word = args;
-    char stop = ' ';
-
-    if (strpbrk(args, "\\\t") != NULL || length == 0) {
-        return NULL;
-    }
-    if (which == LAST) {
-        if (args[length - 1] == '"') {
-            length--;
-            stop = '"';
-        }
-        word = memrchr(args, stop, length);
-        return word != NULL ? word + 1 : NULL;
-    }
-    return which == 0 ? word + (*word == '"') : NULL;
-}
-
 /* Whether nothing but the report asks for the path that is written in word. */
 static int path_is_harmless(const char *word)
 {
-    size_t length = strcspn(word, "\"");
-
-    if (*word != '/' || !path_is_plain(word)) {
-        return 0;
-    }
-    return gen.fix_root ? path_inside(word) != NULL
-                        /* what the jail's own path is below in it, is not */
-                        : word[length - 1] != '/'
-                              && strncmp(gen.jail, word, length) != 0;
+    return *word == '/' && path_is_plain(word)
+           && (gen.fix_root ? path_inside(word) != NULL
+                            : path_below(gen.jail, word) == NULL);
 }
 
 /* Whether there is nothing to see in a directive, which nearly all of many
  * virtual hosts are to be told by fast: access by nothing that children have to
  * look up; and, when no more paths are noted, one with an ordinary path. */
-static int node_needs_nothing(const ap_directive_t *node,
+static int node_needs_nothing(apr_pool_t *p, const ap_directive_t *node,
                               const chroot_directive *row)
 {
     const char *word;
@@ -1692,6 +1693,9 @@ static int node_needs_nothing(const ap_directive_t *node,
     if (row->form == FORM_SECTION) {
         return !gen.dump && (gen.fix_root || !paths_wanted());
     }
+    if (row->form == FORM_ROOTED && row->does == MAPS && gen.mount) {
+        return !gen.dump; /* view_plan() sees to it */
+    }
     if (row->form == FORM_NONE && row->does == EXECUTES) {
         return strcasestr(node->args, "ExecCGI") == NULL;
     }
@@ -1699,7 +1703,7 @@ static int node_needs_nothing(const ap_directive_t *node,
         || row->form != FORM_ROOTED) {
         return 0;
     }
-    word = gen.mount ? NULL : word_raw(node->args, row->word);
+    word = gen.mount ? NULL : word_simple(p, node->args, row->word);
     return gen.mount || (word != NULL && path_is_harmless(word));
 }
 
@@ -1713,7 +1717,7 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
     char **words, *copy;
     int i;
 
-    if (node_needs_nothing(node, row)) {
+    if (node_needs_nothing(p, node, row)) {
         return;
     }
     list = apr_array_make(p, 8, sizeof(char *));
@@ -1791,6 +1795,29 @@ static apr_hash_t *host_top(apr_pool_t *p)
     return top;
 }
 
+/* Notes, for httpd's own cache of .htaccess files, that none is in the
+ * directories above the jail, where a section there allows this. */
+static void above_note(apr_pool_t *p, int override)
+{
+    const struct htaccess_result *known = gen.above;
+    struct htaccess_result *none;
+    const char *end;
+
+    while (known != NULL && known->override != override) {
+        known = known->next;
+    }
+    if (known != NULL || override == OR_NONE || (override & OR_UNSET)) {
+        return;
+    }
+    for (end = gen.jail; end != NULL; end = strchr(end + 1, '/')) {
+        none = apr_pcalloc(p, sizeof(*none));
+        none->dir = apr_pstrmemdup(p, gen.jail, end - gen.jail + 1);
+        none->override = override;
+        none->next = gen.above;
+        gen.above = none;
+    }
+}
+
 /* Notes what a server's document root and <Directory> sections are about outside
  * the jail, and whether .htaccess files may say something anywhere; code can add
  * sections that are not in the tree. */
@@ -1815,6 +1842,7 @@ static void sections_note(apr_pool_t *p, server_rec *s)
         }
         else if (path_inside(dir->d) == NULL) {
             host_note(p, dir->d);
+            above_note(p, dir->override);
         }
     }
 }
@@ -1857,6 +1885,9 @@ static void outside_note(apr_pool_t *p, server_rec *s)
             noted = conf->access_name;
             htaccess_note(p, noted);
         }
+    }
+    if (apr_hash_count(gen.htaccess) > 0) {
+        gen.above = NULL;
     }
 }
 
@@ -2041,15 +2072,37 @@ static const char *view_link(const char *here, const char *name,
     return step->target;
 }
 
+/* The last directory on the way to an absolute path that is planned already,
+ * which is no link and below none; or NULL. */
+static const view_step *view_known(const char *path)
+{
+    const view_step *step = NULL;
+    size_t length = strlen(path);
+
+    while (length > 1 && (step == NULL || !S_ISDIR(step->st.st_mode))) {
+        do {
+            length--;
+        } while (path[length] != '/');
+        step = apr_hash_get(view.by_path, path, length);
+    }
+    return length > 1 ? step : NULL;
+}
+
 /* Plans all that leads to an absolute path: directories, and symbolic links as
  * they are. Returns the path that it really is, with st, or NULL with errno. */
 static const char *view_way(apr_pool_t *p, const char *path, struct stat *st)
 {
-    const char *here = "/", *next = here, *rest = path, *target;
-    int links = 0;
+    const view_step *known = view_known(path);
+    const char *here = known != NULL ? known->path : "/", *next = here;
+    const char *rest = path + strlen(here), *target;
+    int links = 0, rv;
     size_t length;
 
-    while (lstat(next, st) == 0) {
+    if (known != NULL) {
+        *st = known->st;
+    }
+    for (rv = known != NULL ? 0 : lstat(next, st); rv == 0;
+         rv = lstat(next, st)) {
         if (S_ISLNK(st->st_mode)) {
             errno = ELOOP;
             target = links++ < VIEW_LINKS_MAX ? view_link(here, next, st)
@@ -2070,14 +2123,16 @@ static const char *view_way(apr_pool_t *p, const char *path, struct stat *st)
             errno = ENOTDIR;
             return NULL;
         }
-        (void)view_step_at(here, st);
+        if (known == NULL || here != known->path) {
+            (void)view_step_at(here, st);
+        }
         length = strcspn(rest, "/");
         if (length == 2 && strncmp(rest, "..", 2) == 0) {
             next = path_parent(p, here);
         }
         else if (length != 1 || *rest != '.') {
-            next = apr_psprintf(p, "%s/%.*s", here[1] != '\0' ? here : "",
-                                (int)length, rest);
+            next = apr_pstrcat(p, here[1] != '\0' ? here : "", "/",
+                               apr_pstrmemdup(p, rest, length), NULL);
         }
         rest += length;
     }
@@ -2120,22 +2175,21 @@ static void view_want(apr_pool_t *p, const ap_directive_t *node,
     struct stat st;
     const char *real = view_way(p, path, &st);
     int rv = real == NULL ? errno : 0;
-    const char *why = real != NULL  ? view_refusal(real, rank, writable)
-                      : rv == EXDEV ? "User may replace a symbolic link on "
-                                      "the way"
-                                    : apr_psprintf(p, "%pm", &rv);
+    const char *why;
     view_step *step;
 
-    if (why != NULL) {
-        if (rank != RANK_MAPPED || rv == 0 || rv == EXDEV) {
-            finding_add(
-                node, FINDING_WARNING,
-                apr_psprintf(p, "leaves \"%s\" out of what children see: %s",
-                             path, why));
-        }
+    if (rank == RANK_MAPPED
+        && (real != NULL ? path_below(real, gen.jail) != NULL : rv != EXDEV)) {
         return;
     }
-    if (rank == RANK_MAPPED && path_below(real, gen.jail) != NULL) {
+    why = real != NULL  ? view_refusal(real, rank, writable)
+          : rv == EXDEV ? "User may replace a symbolic link on the way"
+                        : apr_psprintf(p, "%pm", &rv);
+    if (why != NULL) {
+        finding_add(node, FINDING_WARNING,
+                    apr_psprintf(p,
+                                 "leaves \"%s\" out of what children see: %s",
+                                 path, why));
         return;
     }
     step = view_step_at(real, &st);
@@ -2179,7 +2233,7 @@ static void view_add_word(apr_pool_t *p, const ap_directive_t *node,
         path = "/"; /* anywhere, or below somebody's home */
         cut = 1;
     }
-    path = ap_server_root_relative(p, path);
+    path = *path == '/' ? path : ap_server_root_relative(p, path);
     if (path == NULL) {
         return;
     }
@@ -2202,9 +2256,16 @@ static void view_add_word(apr_pool_t *p, const ap_directive_t *node,
 static void view_add_row(apr_pool_t *p, const ap_directive_t *node, size_t i)
 {
     const char *args = node->args, *variables = view_rows[i].variables;
-    const char *word = ap_getword_conf(p, &args);
     int which = view_rows[i].word, n, writable = 0;
+    const char *word = which == 0 || which == WORD_LAST
+                           ? word_simple(p, args, which == 0 ? 0 : LAST)
+                           : NULL;
 
+    if (word != NULL) {
+        view_add_word(p, node, word, variables, RANK_MAPPED, 0);
+        return;
+    }
+    word = ap_getword_conf(p, &args);
     if (which == WORD_LAST && *args == '\0') {
         variables = "$%"; /* an expression, in a <Location> */
     }
@@ -2230,17 +2291,27 @@ static void view_add_row(apr_pool_t *p, const ap_directive_t *node, size_t i)
 
 /* Plans what a whole configuration names. AccessFileName's words go to names.
  */
-static void view_add_mappings(apr_pool_t *p, const ap_directive_t *node,
+static void view_add_mappings(apr_pool_t *p, chroot_name *const *rows,
+                              const ap_directive_t *node,
                               apr_array_header_t *names)
 {
+    const chroot_directive *row;
     const char *args, *word;
     size_t i;
 
     for (; node != NULL; node = node->next) {
-        view_add_mappings(p, node->first_child, names);
+        if (node->first_child != NULL) {
+            view_add_mappings(p, rows, node->first_child, names);
+        }
+        row = row_of(rows, node->directive);
+        if (row == NULL || !(row->does & (MAPS | PLANS))
+            || row->form == FORM_TARGET) {
+            continue;
+        }
         for (i = 0; i < sizeof(view_rows) / sizeof(view_rows[0]); i++) {
             if (strcasecmp(node->directive, view_rows[i].name) == 0) {
                 view_add_row(p, node, i);
+                break;
             }
         }
         args = node->args;
@@ -2263,8 +2334,11 @@ static void view_add_access_files(apr_pool_t *p,
 
     for (i = 0; i < count; i++) {
         step = APR_ARRAY_IDX(view.steps, i, const view_step *);
-        for (j = 0; !step->bind && step->target == NULL && j < names->nelts;
-             j++) {
+        if (step->bind || step->target != NULL
+            || path_inside(step->path) != NULL) {
+            continue;
+        }
+        for (j = 0; j < names->nelts; j++) {
             path = apr_pstrcat(p, step->path[1] != '\0' ? step->path : "", "/",
                                APR_ARRAY_IDX(names, j, const char *), NULL);
             if (lstat(path, &st) == 0) {
@@ -2381,7 +2455,7 @@ static const char *view_plan(apr_pool_t *p, apr_pool_t *ptemp)
         (void)view_way(ptemp, written, &st);
     }
     APR_ARRAY_PUSH(names, const char *) = ".htaccess";
-    view_add_mappings(ptemp, ap_conftree, names);
+    view_add_mappings(ptemp, rows_make(ptemp), ap_conftree, names);
     view_add_sockets(ptemp, "mod_cgid.c", "ScriptSock", "cgisock", 1);
     view_add_sockets(ptemp, "mod_fcgid.c", "FcgidIPCDir", FCGID_SOCKETS, 0);
     view_add_access_files(ptemp, names);
@@ -2536,7 +2610,6 @@ static int view_main(void *unused)
 {
     struct sigaction end = { .sa_handler = SIG_DFL };
     view_step **steps = (view_step **)view.steps->elts;
-    struct rlimit limit;
     sigset_t alarms;
     int i;
 
@@ -2545,10 +2618,6 @@ static int view_main(void *unused)
     sigaddset(&alarms, SIGALRM);
     (void)sigprocmask(SIG_UNBLOCK, &alarms, NULL);
     (void)alarm(VIEW_DEADLINE);
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max; /* a descriptor for each mount */
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
     built.made.ns = VIEW_CALL(openat, "/proc/self/ns/mnt", AT_FDCWD,
                               "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     /* RESOLVE_IN_ROOT is about the working directory, which is any */
@@ -2566,11 +2635,34 @@ static int view_main(void *unused)
     return 0;
 }
 
+/* Makes room for a descriptor of each mount, before the builder shares the
+ * table: then each time that it grows the kernel waits for all processors. The
+ * builder inherits the limit. Returns what the limit was. */
+static struct rlimit view_room(void)
+{
+    struct rlimit limit, most;
+    int fd = open("/", O_PATH | O_CLOEXEC), far = -1;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == -1) {
+        limit.rlim_cur = limit.rlim_max = RLIM_INFINITY;
+    }
+    most = limit;
+    most.rlim_cur = most.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &most);
+    if (fd != -1) {
+        far = fcntl(fd, F_DUPFD_CLOEXEC, fd + view.steps->nelts + 8);
+    }
+    fd_close(&far);
+    fd_close(&fd);
+    return limit;
+}
+
 /* Builds the view that is planned. Returns an errno, or 0: then built.made has
  * its descriptors, otherwise none is left open. */
 static int view_build(apr_pool_t *ptemp)
 {
     char *stack = apr_palloc(ptemp, VIEW_STACK + 16);
+    struct rlimit limit = view_room();
     sigset_t all, old;
     int status = 0, i;
     pid_t pid;
@@ -2592,6 +2684,7 @@ static int view_build(apr_pool_t *ptemp)
         built.error = built.done ? built.error : ETIMEDOUT;
     }
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
     for (i = 0; built.error != 0 && i < view.steps->nelts; i++) {
         fd_close(&APR_ARRAY_IDX(view.steps, i, view_step *)->tree);
     }
@@ -4683,6 +4776,9 @@ static int chroot_map_to_storage(request_rec *r)
     if (r->filename == NULL || r->filename[0] != '/') {
         return DECLINED; /* proxied, or nothing */
     }
+    if (r->htaccess == NULL) {
+        r->htaccess = gen.above;
+    }
     is_url = r->filename == r->canonical_filename; /* by ap_core_translate() */
     path = path_canonical(r->pool, r->filename);
     if (path != r->filename) {
@@ -4775,12 +4871,9 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
                                          ap_configfile_t **file,
                                          const char **full_name)
 {
-    const char *inner = path_inside(dir);
-
     *full_name = ap_make_full_path(r->pool, dir, name);
-    if (inner != NULL) {
-        return ap_pcfg_openfile(file, r->pool,
-                                ap_make_full_path(r->pool, inner, name));
+    if (path_inside(dir) != NULL) {
+        return ap_pcfg_openfile(file, r->pool, *full_name + gen.length);
     }
     return apr_hash_get(gen.htaccess, *full_name, APR_HASH_KEY_STRING) != NULL
                    || (gen.overrides

@@ -26,7 +26,7 @@ sys.path.insert(0, str(BENCH.parent / "tests"))
 
 import procfs  # noqa: E402
 from harness import (  # noqa: E402
-    GROUP, MPMS, PLAIN, PROJECT, USER, Builds, Dir, File, Mode, Request,
+    MPMS, PLAIN, PROJECT, Builds, Dir, File, Mode, Request,
     Server, httpd_command, put, run, run_ok, wait_for)
 
 RESULTS = BENCH / "results"
@@ -44,6 +44,7 @@ class Setup:
     jail: str = ""          # directives
     base: str = INNER       # of all paths in the configuration
     variant: str = None     # of mod_chroot
+    played: bool = False    # the view is
 
     def __str__(self):
         return self.name
@@ -66,11 +67,10 @@ ALL = (NONE, SHORT, STOCK, FIX_OFF, FIX_ON, FIX_MOUNT)
 EARLY_OFF = Setup("off", OFF, variant="early")
 EARLY_ON = Setup("on", ON, OUTER, "early")
 EARLY_MOUNT = Setup("mount", MOUNT, OUTER, "early")
-# valgrind does not know the clone(2) by which the view is built: one is made
-# by mount(8), in a name space of the server's own, and entered as ChrootDir.
-VIEW = Setup("mount", "ChrootDir ${ROOT}/view\nChrootFixRoot Off\n", OUTER,
-             "early")
-ALL_EARLY = (NONE, SHORT, STOCK, EARLY_OFF, EARLY_ON, VIEW)
+# valgrind does not know the calls by which a view is built: here mount(8) makes
+# it, and playview.c plays the kernel for the builder.
+PLAYED = Setup("mount", MOUNT, OUTER, "early", played=True)
+ALL_EARLY = (NONE, SHORT, STOCK, EARLY_OFF, EARLY_ON, PLAYED)
 
 # With those of harness.py, what Debian enables; and two for the measurements.
 MODULES = ("access_compat", "auth_basic", "authn_core", "authn_file",
@@ -361,11 +361,16 @@ class Bench:
             config=setup.jail + SITE.format(base=setup.base,
                                             override=override) + config,
             binds=[(root / "jail/srv", INNER)], **options)
-        if setup is VIEW:
-            for path in (server.jail, INNER):
-                place = root / "view" / str(path).strip("/")
-                place.mkdir(parents=True)
-                server.binds.append((path, place))
+        if setup.played:
+            view = root / "view"
+            view.mkdir()
+            server.wrapper = [
+                "sh", "-ec", f"mount -t tmpfs tmpfs {view}\n" + "".join(
+                    f"mkdir -p {view}{path}\nmount --bind {path} "
+                    f"{view}{path}\n" for path in (server.jail, INNER))
+                + 'exec "$@"', "sh"]
+            server.env.update(PLAYVIEW=str(view),
+                              LD_PRELOAD=self.library("playview"))
         os.utime(root / "jail/srv/docs/page.txt", (LAST_MODIFIED[0],) * 2)
         server.setup = setup
         if setup is STOCK:
@@ -375,6 +380,14 @@ class Bench:
                 for what in ("file-name=libgcc_s.so.1", "multiarch"))
             server.put({f"lib/{machine}/libgcc_s.so.1": File(copy_of=library)})
         return server
+
+    def library(self, name):
+        """NAME.c, to be preloaded."""
+        path = self.workspace / f"build/{name}.so"
+        if not path.exists():
+            run_ok(["gcc", "-Wall", "-Wextra", "-Wno-unused-parameter", "-O2",
+                    "-shared", "-fPIC", BENCH / f"{name}.c", "-o", path])
+        return str(path)
 
     @contextlib.contextmanager
     def servers(self, setups, mode=Mode.FOREGROUND, prepare=None, **options):
@@ -407,8 +420,7 @@ def assert_confined(server, pids):
     view, a root of its own that has the jail by its own name."""
     setup = server.setup
     if not setup.has_view:
-        server.assert_jailed(server.root / "view" if setup is VIEW
-                             else server.jail if setup.jail else "/", pids)
+        server.assert_jailed(server.jail if setup.jail else "/", pids)
         return
     for pid in pids:
         wait_for(lambda: procfs.uids(pid)[0] != 0
@@ -432,7 +444,7 @@ def hooks(server):
     itself."""
     server.write_config()
     output = subprocess.run(
-        server.command("-t", wrapped=False), text=True, check=True,
+        server.command("-t"), text=True, check=True,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env={**server.env, "SHOW_HOOKS": "1"}).stdout
     found = {name: modules.split() for name, modules in
@@ -444,16 +456,15 @@ def hooks(server):
 
 
 def compare_hooks(bench):
-    """What is measured in a view that was made by mount(8) is what a server
-    with one of its own does in a request.  Returns a line about all."""
+    """A server whose view is played has the hooks in a request that one with a
+    view of its own has.  Returns a line about all."""
     found = {}
     for setup in (*ALL_EARLY, EARLY_MOUNT, FIX_MOUNT):
         server = bench.server(setup, mpm="prefork")
         found[setup] = hooks(server)
         shutil.rmtree(server.root)
-    for setup in (EARLY_MOUNT, FIX_MOUNT, VIEW):
-        if found[setup] != found[NONE]:
-            raise Failure(f"Mount has hooks: {found[setup]}")
+    if not found[PLAYED] == found[EARLY_MOUNT] == found[FIX_MOUNT]:
+        raise Failure(f"other hooks: {found[PLAYED]}")
     return "Hooks of mod_chroot in a request: " + ", ".join(
         "{} {}".format(setup, sum(modules.count("mod_chroot.c")
                                   for modules in found[setup].values()))
@@ -481,9 +492,9 @@ def callgrind(server, *options):
     can open it, where it exists already."""
     server.put({"srv/dumps/out": File(mode=0o666)})
     (server.jail / "srv/dumps").chmod(0o777)
-    server.wrapper = ["valgrind", "--tool=callgrind", "-q", "--vgdb=no",
-                      f"--log-file={server.jail}/srv/dumps/valgrind",
-                      "--callgrind-out-file=/srv/dumps/out", *options]
+    server.wrapper += ["valgrind", "--tool=callgrind", "-q", "--vgdb=no",
+                       f"--log-file={server.jail}/srv/dumps/valgrind",
+                       "--callgrind-out-file=/srv/dumps/out", *options]
 
 
 def total(path):
@@ -512,7 +523,8 @@ def count(bench, section, setup, override):
                 new = wait_for(lambda: totals().keys() - before,
                                "callgrind's figures", 30)
                 if len(new) != 1:
-                    raise Failure(f"{len(new)} connections instead of one")
+                    raise Failure(f"{setup}: {len(new)} connections instead of "
+                                  "one")
                 if turn >= bench.pick(2, 1):    # now caches are filled
                     section.add(kind.name, setup, totals()[new.pop()])
 
@@ -611,16 +623,6 @@ MaxSpareThreads 50
 ONE_CHILD["worker"] = ONE_CHILD["event"]
 
 
-def forktime(bench):
-    """The library that writes how long each child, and each builder of a view,
-    has taken."""
-    library = bench.workspace / "build/forktime.so"
-    if not library.exists():
-        run_ok(["gcc", "-Wall", "-Wextra", "-O2", "-shared", "-fPIC",
-                BENCH / "forktime.c", "-o", library])
-    return str(library)
-
-
 def times(server, what):
     """Microseconds of each child, or builder, so far."""
     return [int(line.split()[1]) / 1000 for line in
@@ -635,7 +637,7 @@ def children(bench):
         "microseconds", tuple(CHILD_SETUPS), plot="children",
         figure=lower_quartile,
         bars=CHILD_BARS)
-    library = forktime(bench)
+    library = bench.library("forktime")
 
     def prepare(server):
         server.env.update(LD_PRELOAD=library,
@@ -760,8 +762,7 @@ def starts(bench):
 
 
 def start_instructions(bench):
-    """Of the process that reads the configuration.  Mount's is not root: then
-    it plans the view, and does not have it built."""
+    """Of the process that reads the configuration."""
     section = Section("Per start: httpd -t, callgrind, early chroot",
                       "instructions", tuple(map(str, START_SETUPS)),
                       start_bars(1.05, rows=("1,000 virtual hosts",)),
@@ -772,9 +773,6 @@ def start_instructions(bench):
         server = bench.server(setup, "Include conf/hosts.conf")
         with_hosts(size)(server)
         callgrind(server)
-        if setup.has_view:
-            server.wrapper = ["setpriv", "--reuid", USER, "--regid", GROUP,
-                              "--clear-groups", *server.wrapper]
         status, output = server.httpd("-t")
         if status or output != "Syntax OK\n":
             raise Failure(f"-t: {status}, {output}")
@@ -783,7 +781,7 @@ def start_instructions(bench):
         return instructions
 
     tasks = [(size, setup) for size in bench.pick((10, 1_000), (10,))
-             for setup in (NONE, SHORT, EARLY_OFF, EARLY_ON, EARLY_MOUNT)]
+             for setup in (NONE, SHORT, EARLY_OFF, EARLY_ON, PLAYED)]
     with ThreadPoolExecutor(2) as pool:
         for (size, setup), value in zip(tasks, pool.map(measure, tasks)):
             section.add(f"{size:,} virtual hosts", setup, value)
@@ -796,7 +794,7 @@ def views(bench):
     """What a view takes, by what is in it and by the size of the parent."""
     builder = Section(
         "Per view: from clone to the end of the builder", "microseconds",
-        ("builder",), plot="views", figure=lower_quartile, absolute=True)
+        ("builder",), plot="views", figure=min, absolute=True)
     start = Section("Per view: httpd -t, processor time", "milliseconds",
                     ("off", "mount"), digits=1, figure=lower_quartile)
     sizes = bench.pick((1, 10, 100, 1_000), (1, 10))
@@ -807,9 +805,9 @@ def views(bench):
         row = f"{binds:,} bind" + "s" * (binds > 1)
         row += f", {hosts:,} virtual hosts" if hosts else ""
         made[row] = [view_server(bench, setup, binds, hosts)
-                     for setup in (EARLY_OFF, EARLY_MOUNT)]
-    for _ in range(bench.pick(9, 1)):
-        for row, servers in made.items():
+                     for setup in (FIX_OFF, FIX_MOUNT)]
+    for turn in range(bench.pick(9, 1)):
+        for row, servers in list(made.items())[:5 if turn < 4 else -1]:
             for server in servers:
                 before = cpu_of_children()
                 status, output = server.httpd("-t")
@@ -829,7 +827,6 @@ def views(bench):
               LINEAR * builder.value("10 binds", "builder"),
               f"{LINEAR} times what it is in a small parent")]
     builder.linear(few, many, 10, ("builder",))
-    start.linear(few, many, 10, ("mount",))
     return builder, start
 
 
@@ -841,7 +838,7 @@ def view_server(bench, setup, binds, hosts):
         + "Include conf/hosts.conf")
     server.put({name: Dir for name in names})
     with_hosts(hosts)(server)
-    server.env.update(LD_PRELOAD=forktime(bench),
+    server.env.update(LD_PRELOAD=bench.library("forktime"),
                       FORKTIME=str(server.root / "logs/forktime"))
     return server
 
@@ -864,10 +861,10 @@ def losses(bench):
     """Clients ask without a pause while one generation follows the other."""
     count = bench.pick(100, 2)
     setups = (NONE, FIX_OFF, FIX_ON, FIX_MOUNT)
-    answered = Section(f"Under load: answered during {count} graceful "
-                       "restarts, late chroot", "requests",
+    answered = Section(f"Under load: answered, {count} graceful restarts, "
+                       "late chroot", "requests",
                        tuple(map(str, setups)))
-    lost = Section("And those that were not answered", "requests",
+    lost = Section("Under load: lost", "requests",
                    answered.columns, bars=tuple(
                        Bar(str(setup), "none", 0) for setup in setups))
     tasks = [(mpm, setup) for mpm in MPMS for setup in setups]

@@ -15,20 +15,26 @@ FIGURE = re.compile(r"^[\d,]+(\.\d+)? ±\d+\.\d%$")
 RATIO = re.compile(r"^(\d+\.\d{3}|inf)!?$")
 
 # table: its columns, its rows
-SERVERS = ["none", "short", "stock", "off", "on"]
+SERVERS = ["none", "short", "stock", "off", "on", "mount"]
 REQUESTS = ["static file", "Alias", ".htaccess", "304", "404", "CGI"]
-HOSTS = ["none", "short", "off", "on"]
+HOSTS = ["none", "short", "off", "on", "mount"]
+LOADED = ["none", "off", "on", "mount"]
+MPMS = ["event", "worker", "prefork"]
+BINDS = ["1 bind", "10 binds", "10 binds, 100 virtual hosts"]
 TABLES = {
     "Per request, AllowOverride": (SERVERS, REQUESTS),
     "Per request: wrk": (SERVERS, REQUESTS),
     "Memory": (SERVERS, ["parent", "child"]),
-    "Per child": (["none", "stock", "early", "late", "late, on"],
-                  ["event", "worker", "prefork"]),
+    "Per child": (["none", "stock", "early", "late", "late, on",
+                   "late, mount"], MPMS),
     "Per start: httpd -t, processor": (HOSTS, ["10 virtual hosts",
                                                "100 virtual hosts"]),
     "Per start: httpd -t, callgrind": (HOSTS, ["10 virtual hosts"]),
     "Per restart": (HOSTS, ["10 virtual hosts", "100 virtual hosts"]),
-    "Under load": (SERVERS, ["answered", "lost"])}
+    "Per view: from clone": (["builder"], BINDS),
+    "Per view: httpd -t": (["off", "mount"], BINDS),
+    "Under load: answered": (LOADED, MPMS),
+    "Under load: lost": (LOADED, MPMS)}
 
 
 def cells(line):
@@ -45,7 +51,7 @@ def tables(text):
     for block in text.split("\n\n")[1:]:
         title, _, *lines = block.strip().splitlines()
         found[title] = [cells(line) for line in lines
-                        if not line.startswith("By the host, ")]
+                        if not line.startswith(("> ", "Hooks "))]
     return found
 
 
@@ -65,7 +71,7 @@ def check_tables(text):
             figures = line[1:len(columns) + 1]
             assert all(map(FIGURE.match, figures)), line
             assert all(map(RATIO.match, line[len(columns) + 1:])), line
-            if line[0] != "lost":
+            if start != "Under load: lost":
                 assert all(map(nonzero, figures)), line
 
 
@@ -78,7 +84,7 @@ def smoke(builds, directory, monkeypatch):
 
     results = directory()
     status, output = run([sys.executable, PROJECT / "bench/bench.py",
-                          "--smoke", "--results", results], timeout=240)
+                          "--smoke", "--results", results], timeout=300)
     return status, output, results
 
 
@@ -91,7 +97,9 @@ def test_the_benchmark_has_all_figures_for_all_servers(smoke):
     check_tables(text)
     for path in results.glob("*.svg"):
         assert path.read_text().rstrip().endswith("</svg>")
-    assert len(list(results.glob("*.svg"))) == len(TABLES) - 1
+    assert len(list(results.glob("*.svg"))) == len(TABLES) - 3
+    assert "Hooks of mod_chroot in a request: none 0, short 0, stock 0, " \
+        "off 0, on 7, mount 1" in text
     assert kept == {path: path.read_bytes() for path in kept}
 
 
@@ -137,13 +145,64 @@ def test_a_lost_request_is_counted(httpd):
     assert not clients.right
 
 
+def section(bars, values, **options):
+    made = bench.Section("Title", "unit", ("a", "b"), bars, **options)
+    for row, (a, b) in values.items():
+        made.add(row, "a", a)
+        made.add(row, "b", b)
+    return made
+
+
 def test_a_missed_bar_is_named():
-    section = bench.Section("Title", "unit", ("a", "b"), (("b", "a", 1.05),))
-    for row, values in {"met": (100, 105), "missed": (100, 106)}.items():
-        section.add(row, "a", values[0])
-        section.add(row, "b", values[1])
-    assert section.missed() == ["Title: missed: b/a is 1.060, more than 1.05"]
-    assert "1.060!" in section.text() and "1.050!" not in section.text()
+    made = section((bench.Bar("b", "a", 1.05),),
+                   {"met": (100, 105), "missed": (100, 106)})
+    assert made.missed() == [
+        "Title: missed: b is 106, more than 105; b/a <= 1.05"]
+    assert "1.060!" in made.text() and "1.050!" not in made.text()
+
+
+def test_a_bar_has_an_addition_and_other_limits_for_a_row():
+    bar = bench.Bar("b", "a", 1.1, 5, other=("odd", 1, 40))
+    made = section((bar,), {"even": (100, 115), "odd": (100, 140)})
+    assert not made.missed()
+    assert "b/a <= 1.1 + 5, odd: 1 + 40" in made.text()
+    made = section((bar,), {"even": (100, 116), "odd": (100, 141)})
+    assert len(made.missed()) == 2
+    made = section((bench.Bar("b", "a", 1, 0, ("one",)),),
+                   {"one": (1, 2), "another": (1, 2)})
+    assert [line.split(": ")[1] for line in made.missed()] == ["one"]
+
+
+def test_what_grows_faster_than_the_number_is_named():
+    made = section((), {"10": (10, 10), "100": (100, 121)})
+    made.linear("10", "100", 10, ("a", "b"))
+    assert len(made.missed()) == 1 and "> b, 100: 121 <= 120" in made.text()
+
+
+def test_a_plot_has_its_bars(tmp_path, monkeypatch):
+    scripts = []
+    monkeypatch.setattr(bench.subprocess, "run", lambda *_, input, **__:
+                        scripts.append(input))
+    section((bench.Bar("b", "a", 1.05),), {"row": (100, 104)},
+            plot="plot").svg(tmp_path)
+    assert "$marks << END\n0.1250 1.0500 0.1250\nEND" in scripts[0]
+
+
+def test_a_view_that_is_played_with_other_hooks_is_no_measure(
+        small, monkeypatch):
+    monkeypatch.setattr(bench, "EARLY_MOUNT", bench.EARLY_ON)
+    with pytest.raises(bench.Failure, match="other hooks"):
+        bench.compare_hooks(small)
+
+
+def test_a_child_outside_of_its_view_is_no_measure(small):
+    with small.servers([bench.FIX_OFF]) as servers:
+        server, = servers.values()
+        server.setup = bench.FIX_MOUNT
+        pids = server.serving()
+        with pytest.raises(AssertionError, match="to be in the view"):
+            bench.assert_confined(server, pids)
+        server.setup = bench.FIX_OFF
 
 
 def test_the_readme_shows_the_last_table():
