@@ -5259,6 +5259,10 @@ static int bind_lacks(apr_pool_t *p, chroot_path *path)
         || stat(path->path, &st) == -1) {
         return 0;
     }
+    if (strcmp(printable(p, path->path), path->path) != 0
+        || strstr(path->path, "${") != NULL) {
+        return 0; /* httpd would read another directive, or another name */
+    }
     path->path = bind_meant(p, path);
     path->mode = path->mode == W_OK;
     if (!need_is_of_module(path)) {

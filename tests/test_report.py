@@ -445,6 +445,19 @@ def test_a_mount_point_of_which_the_mount_is_gone(site):
     assert not said()
 
 
+@pytest.mark.parametrize("name, line", [
+    ("a b", 'ChrootBind "/srv/a b"'), ("c'd", 'ChrootBind "/srv/c\'d"'),
+    ('e\\"f', 'ChrootBind "/srv/e\\"f"'), ("${x}", None), ("g\x01h", None)])
+def test_a_line_to_paste_names_one_path(site, name, line):
+    (site.root / name.replace("\\", "")).mkdir()
+    site.conf("paste", "ChrootDir /srv/www\nChrootFixRoot Mount\n"
+              f'LuaRoot "/srv/{name}"\n'
+              "LoadModule lua_module ${MODULES}/mod_lua.so\n")
+    status, said = site.httpd("/srv/paste.conf", "-t", "-D", "DUMP_CHROOT")
+    assert status == 0 and 'names "/srv/' in said, said
+    assert re.findall("(?m)^ChrootBind .*", said) == ([line] if line else [])
+
+
 def test_devices_that_lead_nowhere_are_quiet(site):
     (site.root / "www/dev").mkdir()
     for minor in (3, 5, 8, 9):
