@@ -91,10 +91,10 @@ fates_in_source()
         grep -o '"[^"]*"' | tr -d '"' | sort
 }
 
-fates_in_readme()
+fates_in_caveats()
 {
     # shellcheck disable=SC2016 # the document's backquotes
-    sed -n '/^| fate/,/^$/s/^| `\([^`]*\)`.*/\1/p' "$srcdir/README.md" | sort
+    sed -n '/^| fate/,/^$/s/^| `\([^`]*\)`.*/\1/p' "$srcdir/CAVEATS.md" | sort
 }
 
 # differs FILE FILE: the lines that only one of them has.
@@ -110,17 +110,22 @@ exports > "$tmp/exported"
 echo chroot_module | differs "$tmp/exported" - > "$tmp/wrong"
 report "chroot_module is the only symbol exported" "$tmp/wrong"
 
+sed -n 's/^\.SS \([A-Za-z]*\) directive$/\1/p' mod_chroot.8 | sort > "$tmp/man"
 directives_in_source > "$tmp/source"
+differs "$tmp/source" "$tmp/man" > "$tmp/wrong"
+report "the directives in mod_chroot.c (<) are those in mod_chroot.8 (>)" \
+    "$tmp/wrong"
+
 directives_in_readme > "$tmp/readme"
 differs "$tmp/source" "$tmp/readme" > "$tmp/wrong"
 report "the directives in mod_chroot.c (<) are those in README.md (>)" \
     "$tmp/wrong"
 
 fates_in_source > "$tmp/source"
-fates_in_readme > "$tmp/readme"
+fates_in_caveats > "$tmp/readme"
 differs "$tmp/source" "$tmp/readme" > "$tmp/wrong"
 [ -s "$tmp/source" ] || echo "none found" > "$tmp/wrong"
-report "the report's fates in mod_chroot.c (<) are those in README.md (>)" \
+report "the report's fates in mod_chroot.c (<) are those in CAVEATS.md (>)" \
     "$tmp/wrong"
 
 {

@@ -18,6 +18,7 @@ from harness import (MOD_PHP, PHP_FPM, PLAIN, PROJECT, USER, Answer, put, run,
 from stack_apps import service
 from test_view import MOUNT, assert_in_view
 
+README = (PROJECT / "README.md").read_text()
 PHP = """\
 DirectoryIndex index.php index.html
 <FilesMatch "\\.php$">
@@ -55,7 +56,18 @@ class Application:
         return (block[1] + "\n" if block else "",
                 re.findall(r"(?m)^(?:error|warning): .*", text))
 
-    def same_in_view(self, use):
+    def own_lines(self, block):
+        """What the README's table has of them."""
+        found = {"": set(), "rw": set()}
+        for lines in re.findall(r"# needed by: .*\n((?:ChrootBind .*\n)+)",
+                                block):
+            for mode, paths in re.findall("ChrootBind( rw|) (.*)", lines):
+                found[mode.strip()].update(paths.replace(
+                    str(self.server.root), "/srv").split())
+        return ", ".join(f"`{' '.join([mode, *sorted(paths)]).strip()}`"
+                         for mode, paths in found.items() if paths)
+
+    def same_in_view(self, name, use):
         """use(server) returns the same in both; then a graceful restart under
         load -> the lines that the report asked for."""
         server, so = self.server, self.server.so
@@ -70,6 +82,7 @@ class Application:
         block, _ = self.report()
         server.write_config(MOUNT + block + self.config)
         assert self.report() == ("", [])
+        assert f"\n| {name} | {self.own_lines(block)} |\n" in README
         server.start()
         assert_in_view(server)
         seen = use(server)
@@ -219,8 +232,7 @@ def test_dokuwiki(httpd):
         users.write_text(f"admin:{password}:Admin:admin@localhost:admin,user\n")
     app = Application(server, ["/var/lib/dokuwiki", "/var/lib/php/sessions"],
                       prepare)
-    block = app.same_in_view(dokuwiki)
-    print(block)
+    app.same_in_view("DokuWiki, mod_php", dokuwiki)
 
 
 # ------------------------------------------------- phpMyAdmin, WordPress, MariaDB
@@ -284,8 +296,7 @@ def test_phpmyadmin(httpd, mariadb):
     server.allow_log("php:(warn|error|notice)|AH01630")
     app = Application(server, ["/var/lib/phpmyadmin", "/var/lib/php/sessions"],
                       lambda copies: sql("DROP DATABASE IF EXISTS made"))
-    block = app.same_in_view(phpmyadmin)
-    print(block)
+    app.same_in_view("phpMyAdmin, mod_php", phpmyadmin)
 
 
 WORDPRESS = """\
@@ -353,7 +364,7 @@ def wordpress(server):
     return seen
 
 
-def run_wordpress(server, mariadb, beside=contextlib.nullcontext):
+def run_wordpress(server, mariadb, php, beside=contextlib.nullcontext):
     """`beside` is what serves PHP, with what is mounted for the server."""
     run_dir, sql = mariadb
     server.binds.append((run_dir, "/run/mysqld"))
@@ -366,13 +377,14 @@ def run_wordpress(server, mariadb, beside=contextlib.nullcontext):
     app = Application(server, ["/var/lib/wordpress", "/etc/wordpress",
                                "/var/lib/php/sessions"], prepare)
     with beside(server.binds):
-        return app.same_in_view(wordpress)
+        return app.same_in_view(f"WordPress, {php}", wordpress)
 
 
 def test_wordpress_in_mod_php(httpd, mariadb):
     server = httpd(PHP + WORDPRESS, mpm="prefork", modules=[
         MOD_PHP, "rewrite", "env", "expires"])
-    run_wordpress(server, mariadb)
+    block = run_wordpress(server, mariadb, "mod_php")
+    assert "# PHP (databases)\nChrootBind /var/run/mysqld\n" in block
 
 
 TO_FPM = """\
@@ -412,7 +424,7 @@ def test_wordpress_in_php_fpm(httpd, mariadb):
              f"{mounts} && exec {PHP_FPM} -y {server.root}/fpm.conf"],
             (server.root / "php/php-fpm.sock").exists,
             server.root / "fpm.out", env=server.env)
-    run_wordpress(server, mariadb, start_pool)
+    run_wordpress(server, mariadb, "php-fpm", start_pool)
 
 
 # ------------------------------------------------------------------ programs
@@ -459,7 +471,7 @@ def test_gitweb(httpd):
         seen.update(Browser(server).crawl("/gitweb/"))
         assert "commit 2" in str(seen)
         return dict(seen)
-    Application(server).same_in_view(use)
+    Application(server).same_in_view("gitweb, mod_cgi", use)
 
 
 # --------------------------------------------------------------------- Django
@@ -512,7 +524,8 @@ def test_django_embedded_in_mod_wsgi(httpd):
     def prepare(copies):
         shutil.copy(server.root / "db.sqlite3", site)
         run_ok(["chown", "-R", USER, site])
-    Application(server, prepare=prepare).same_in_view(django)
+    Application(server, prepare=prepare).same_in_view(
+        "Django, mod_wsgi", django)
 
 
 # ------------------------------------------------------------------ Subversion
@@ -559,8 +572,8 @@ def test_subversion(httpd):
         run_ok(["svn", "import", "-q", "-m", "first", server.root / "import",
                 f"file://{server.root}/svn/repo"])
         run_ok(["chown", "-R", USER, server.root / "svn/repo"])
-    block = Application(server, prepare=prepare).same_in_view(subversion)
-    assert f"ChrootBind rw {server.root}/svn\n" in block
+    Application(server, prepare=prepare).same_in_view(
+        "Subversion, mod_dav_svn", subversion)
 
 
 # ----------------------------------------------- mod_security2, a reverse proxy
@@ -596,7 +609,7 @@ def test_mod_security_with_the_core_rules(httpd):
         seen["body"] = browser.post("/page1.html", x="1' OR '1'='1").status
         assert [seen[path] for path in ATTACKS] == [403] * 4
         return seen
-    Application(server).same_in_view(use)
+    Application(server).same_in_view("mod_security2, core rules", use)
 
 
 def test_a_reverse_proxy_to_a_name(httpd, directory):
@@ -616,7 +629,7 @@ def test_a_reverse_proxy_to_a_name(httpd, directory):
     with service(["/usr/bin/python3", "-m", "http.server", "--bind",
                   "127.0.0.1", "-d", pages, str(port)], ready, pages / "log"):
         block = Application(server).same_in_view(
-            lambda server: Browser(server).crawl("/app/page0.html"))
+            "a reverse proxy to a name", lambda server: Browser(server).crawl("/app/page0.html"))
     assert re.search(r"# needed by: ProxyPass at \S+ \(names of hosts\)\n"
                      r"ChrootBind /etc/hosts\n", block)
 

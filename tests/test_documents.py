@@ -44,6 +44,13 @@ CLAIMED, USED = set(), set()
 
 # What other files run.
 ELSEWHERE = {
+    "apt install dokuwiki libapache2-mod-php":
+        "test_packages.py::test_a_packaged_application_in_five_minutes",
+    "sed -i 's/^#Chroot/Chroot/' /etc/apache2/mods-available/chroot.conf":
+        "test_packages.py::test_a_packaged_application_in_five_minutes",
+    "chroot-trace":
+        "test_applications.py::"
+        "test_chroot_trace_prints_the_lines_that_a_site_lacks",
     "./quickstart.sh":
         "test_quickstart.py::"
         "test_once_shows_that_the_jail_is_true_and_leaves_nothing",
