@@ -1075,8 +1075,7 @@ static chroot_path *need_add(const ap_directive_t *node, const char *path,
     note = path_note(node, path);
     note->level = level;
     note->mode = mode;
-    note->need = strncmp(path, "/etc/", 5) != 0 ? "files"
-                 : strcmp(path, RESOLVER) == 0 || strcmp(path, HOSTS) == 0
+    note->need = strcmp(path, RESOLVER) == 0 || strcmp(path, HOSTS) == 0
                      ? "names of hosts"
                      : "names of users";
     return note;
@@ -1353,20 +1352,21 @@ static void look_pipes(apr_pool_t *p, const ap_directive_t *node, char **words)
 /* Daemons of mod_wsgi: their chroot= wants outer names, and gets inner ones. */
 static void look_daemons(apr_pool_t *p, const ap_directive_t *node)
 {
-    int has_jail = strstr(node->args, "chroot=") != NULL;
-
-    if (gen.fix_root || !has_jail) {
-        finding_add(node, FINDING_WARNING,
-                    has_jail ? "has a chroot= of its own, and finds no script; "
-                               "use embedded mode"
-                    : gen.fix_root || gen.mount
-                        ? "makes processes that are not jailed; use embedded "
-                          "mode"
-                        : apr_psprintf(p,
-                                       "makes processes that are not jailed; "
-                                       "add chroot=%s home=/",
-                                       gen.jail));
+    if (strstr(node->args, "chroot=") != NULL) {
+        if (gen.fix_root) {
+            finding_add(node, FINDING_WARNING,
+                        "has a chroot= of its own, and finds no script; use "
+                        "embedded mode");
+        }
+        return;
     }
+    finding_add(node, FINDING_WARNING,
+                gen.fix_root || gen.mount
+                    ? "makes processes that are not jailed; use embedded mode"
+                    : apr_psprintf(p,
+                                   "makes processes that are not jailed; add "
+                                   "chroot=%s home=/",
+                                   gen.jail));
 }
 
 /* What is wrong, with FixRoot on, with a path that a directive names and that
@@ -4261,72 +4261,68 @@ static int need_is_of_module(const chroot_path *path)
 }
 
 /* What there is to say of a path that children cannot use, or NULL when it is
- * as without a jail. */
+ * as without a jail. Root opens nothing in the jail. */
 static const char *path_finding(apr_pool_t *p, const chroot_path *path)
 {
-    const char *inner = path_inside(path->path);
+    const char *name = path->path, *inner = path_inside(name);
     const char *user = ap_unixd_config.user_name;
     struct stat st;
-    int is_there = stat(path->path, &st) == 0;
+    int is_there = stat(name, &st) == 0;
 
-    if (path->fate == FATE_EMPTY) {
-        /* root opens nothing in the jail */
-        return inner == NULL && is_there && !dir_is_empty(path->path)
-                   ? apr_psprintf(p,
-                                  "%s \"%s\", which is empty in the jail and "
-                                  "not outside: what was mounted there?",
-                                  path->need != NULL ? "needs" : "names",
-                                  path->path)
-                   : NULL;
-    }
-    if (path->need != NULL && strcmp(path->path, gen.jail) == 0) {
-        return path->fate == FATE_INSIDE
+    switch (path->fate) {
+    case FATE_UNKNOWN:
+    case FATE_INSIDE:
+        return NULL;
+    case FATE_EMPTY:
+        return inner != NULL || !is_there || dir_is_empty(name)
                    ? NULL
                    : apr_psprintf(p,
-                                  "needs a link to the jail at %s%s, and "
-                                  "something else is there; remove it",
-                                  gen.jail, gen.jail);
-    }
-    if (path->need != NULL) {
-        return path->fate == FATE_INSIDE || !is_there
-                   ? NULL
-                   : apr_psprintf(p, "needs %s in the jail, for User %s: %s",
-                                  path->path, user, path_cure(p, path));
-    }
-    switch (path->fate) {
-    case FATE_LEADS_OUT:
-        return apr_psprintf(p,
-                            "names \"%s\", which children do not find: a "
-                            "symbolic link leads out of the jail %s",
-                            path->path, gen.jail);
-    case FATE_UNREADABLE:
-        return apr_psprintf(p, "names \"%s\", which User %s may not %s",
-                            path->path, user,
-                            path->mode == W_OK ? "write to" : "use");
+                                  "%s \"%s\", which is empty in the jail and "
+                                  "not outside: what was mounted there?",
+                                  path->need != NULL ? "needs" : "names", name);
     case FATE_BROKEN:
         return apr_psprintf(p,
                             "names \"%s\", where children do not find the "
                             "interpreter or the libraries of a program; see "
                             "CAVEATS.md",
-                            path->path);
-    case FATE_OUTSIDE:
-    case FATE_MISSING:
-    case FATE_READ_ONLY:
-        return (gen.fix_root ? inner != NULL : !is_there) ? NULL
-               : inner != NULL && !gen.mount
-                   ? apr_psprintf(p,
-                                  "names \"%s\", which children look for in "
-                                  "the jail; write \"%s\", or set "
-                                  "ChrootFixRoot On",
-                                  path->path, inner)
-                   : apr_psprintf(
-                       p, "names \"%s\", which is %s; %s", path->path,
-                       path->fate == FATE_READ_ONLY ? "read-only there"
-                                                    : "not in the jail",
-                       path_cure(p, path));
+                            name);
     default:
+        break;
+    }
+    if (path->need != NULL && strcmp(name, gen.jail) == 0) {
+        return apr_psprintf(p,
+                            "needs a link to the jail at %s%s, and something "
+                            "else is there; remove it",
+                            gen.jail, gen.jail);
+    }
+    if (path->need != NULL) {
+        return is_there
+                   ? apr_psprintf(p, "needs %s in the jail, for User %s: %s",
+                                  name, user, path_cure(p, path))
+                   : NULL;
+    }
+    if (path->fate == FATE_UNREADABLE) {
+        return apr_psprintf(p, "names \"%s\", which User %s may not %s", name,
+                            user, path->mode == W_OK ? "write to" : "use");
+    }
+    if (path->fate == FATE_LEADS_OUT && !gen.mount) {
+        return apr_psprintf(p,
+                            "names \"%s\", which children do not find: a "
+                            "symbolic link leads out of the jail %s",
+                            name, gen.jail);
+    }
+    if (gen.fix_root ? inner != NULL : !is_there) {
         return NULL;
     }
+    return inner != NULL && !gen.mount
+               ? apr_psprintf(p,
+                              "names \"%s\", which children look for in the "
+                              "jail; write \"%s\", or set ChrootFixRoot On",
+                              name, inner)
+               : apr_psprintf(p, "names \"%s\", which is %s; %s", name,
+                              path->fate == FATE_READ_ONLY ? "read-only there"
+                                                           : "not in the jail",
+                              path_cure(p, path));
 }
 
 /* Adds what there is to say about the configuration's paths, once each. */
@@ -4335,41 +4331,32 @@ static void paths_find(apr_pool_t *p)
     apr_hash_t *said = apr_hash_make(p);
     const chroot_path *path = (chroot_path *)gen.paths->elts;
     const char *text, *key;
-    int copied = 0, is_error, i;
+    chroot_level level;
+    int copied = 0, i;
 
     for (i = 0; i < gen.paths->nelts; i++, path++) {
-        is_error = path->level == FINDING_ERROR;
-        text = path->fate != FATE_UNKNOWN
-                       && (path->level != FINDING_NOTE
-                           || path->fate == FATE_BROKEN)
-                   ? path_finding(p, path)
-                   : NULL;
+        level = path->fate == FATE_BROKEN ? FINDING_WARNING : path->level;
+        text = level != FINDING_NOTE ? path_finding(p, path) : NULL;
         key = apr_pstrcat(p, path->node->directive, text, NULL);
         if (text == NULL
             || apr_hash_get(said, key, APR_HASH_KEY_STRING) != NULL) {
             continue;
         }
         apr_hash_set(said, key, APR_HASH_KEY_STRING, key);
+        copied |= path->need != NULL;
         if (need_is_of_module(path)) {
-            finding_add(NULL, path->level,
-                        apr_pstrcat(p, path->need, " ", text, NULL));
+            text = apr_pstrcat(p, path->need, " ", text, NULL);
         }
-        else {
-            finding_add(path->node,
-                        path->fate == FATE_BROKEN
-                                || (path->fate == FATE_UNREADABLE && is_error
-                                    && (gen.fix_root || gen.mount)
-                                    && path->need == NULL)
-                            ? FINDING_WARNING /* as without a jail */
-                            : path->level,
-                        text);
+        else if (path->fate == FATE_UNREADABLE && path->need == NULL
+                 && (gen.fix_root || gen.mount)) {
+            level = FINDING_WARNING; /* as without a jail */
         }
-        copied = copied || path->need != NULL;
+        finding_add(need_is_of_module(path) ? NULL : path->node, level, text);
     }
     path = (chroot_path *)gen.paths->elts;
-    for (i = 0; copied && i < gen.paths->nelts; i++, path++) {
+    for (i = 0; copied && gen.fix_root && i < gen.paths->nelts; i++, path++) {
         text = path->does & MAPS ? path_inside(path->path) : NULL;
-        if (text != NULL && text[1] == '\0' && gen.fix_root) {
+        if (text != NULL && text[1] == '\0') {
             finding_add(path->node, FINDING_WARNING,
                         "maps URLs to the whole jail, and what is copied there "
                         "has one; take the directory above it for the jail");
