@@ -460,6 +460,19 @@ def test_with_chrootfixroot_mount_paths_are_outer_ones(documented_site):
             assert os.access(f"/proc/{pid}/root{path}", os.W_OK) == writable
 
 
+def test_each_line_in_the_caveats_table_is_one(documented_site):
+    """What is not installed here is warned of, and nothing else."""
+    lines = re.findall(r"(?m)^\|.*\| `(ChrootBind [^`]*/[^`]*)` \|$", CAVEATS)
+    assert len(lines) > 15
+    server = documented_site()
+    server.allow_log(".*")
+    status, said = server.configtest("\n".join([
+        "ChrootDir /srv/www", "ChrootFixRoot Mount", *lines, ""]))
+    assert status == 0, said
+    for line in re.findall("chroot:warn.*", said):
+        assert "leaves" in line and "No such file" in line, line
+
+
 @shows("mkdir /srv/www/etc", "<Directory /srv/www/html/private>",
        "ChrootDir /srv/www")
 def test_a_password_file_lies_beside_the_pages(documented_site):
