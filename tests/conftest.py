@@ -14,7 +14,7 @@ import pytest
 sys.dont_write_bytecode = True
 
 import comparison  # noqa: E402
-from harness import MPMS, VARIANTS, Builds, Server  # noqa: E402
+from harness import LACKED, MPMS, VARIANTS, Builds, Server  # noqa: E402
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -98,19 +98,6 @@ def interrupt(signum, frame):
     """SIGTERM ends a session as ^C does: servers stop, directories go."""
     signal.signal(signum, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-LACKED = "this release has no "
-
-
-def pytest_runtest_setup(item):
-    """Skip a test that is marked as needing a package, or a call, which
-    another release than Debian 12 lacks."""
-    lacked = os.environ.get("CHROOT_TEST_LACKS", "").split()
-    for mark in item.iter_markers("needs"):
-        for name in mark.args:
-            if name in lacked:
-                pytest.skip(LACKED + name)
 
 
 @pytest.hookimpl(hookwrapper=True)

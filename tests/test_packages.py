@@ -112,6 +112,18 @@ def test_the_rpm_needs_the_httpd_that_it_was_built_for():
     assert requires.strip() == "httpd-mmn = 20120211x8664"
 
 
+def test_the_selinux_module_compiles(directory):
+    source = PROJECT / "packaging/selinux/mod_chroot.te"
+    commands = [words.split() for words in re.findall(
+        "(?m)^    ((?:checkmodule|semodule_package) .*)",
+        (PROJECT / "INSTALL").read_text())]
+    assert len(commands) == 2
+    place = shutil.copytree(source.parent, directory() / "selinux")
+    for command in commands:
+        run_ok(command, cwd=place)
+    assert (place / "mod_chroot.pp").exists()
+
+
 def query(package, what):
     return run_ok(["rpm", "-qp", what, package]).splitlines()
 

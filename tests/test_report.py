@@ -12,8 +12,8 @@ import socket
 
 import pytest
 
-from harness import (BUSYBOX, TESTS, Dir, File, Link, apxs, httpd_command, put,
-                     run, run_ok, self_link)
+from harness import (BUSYBOX, TESTS, Dir, File, Link, apxs, httpd_command, needs,
+                     put, run, run_ok, self_link)
 
 REPORTS = TESTS / "reports"
 SITES = sorted(path.stem for path in REPORTS.glob("*.conf"))
@@ -157,6 +157,7 @@ def test_the_report_of_debians_default_site(site):
 
 def test_debians_default_site_lacks_nothing_in_a_view(site):
     """With its icons, and what javascript-common adds."""
+    needs("mount_setattr")
     debian_site(site.root)
     put(site.root, {"js.conf": "Alias /javascript /usr/share/javascript/\n"
                     "<Directory \"/usr/share/javascript/\">\n"
