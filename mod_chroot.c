@@ -249,6 +249,7 @@ typedef struct {
     int configured;   /* may an MPM child be forked now? */
     int probing;      /* this process is a probe */
     int is_child;     /* this process is an MPM child, or a probe */
+    apr_finfo_t root; /* of its root, for directories outside */
     int dumps_core;   /* CoreDumpDirectory is set */
     int tasks;        /* /proc/self/task, from outside: late */
     int status;       /* /proc/self/status, from outside: early */
@@ -4663,6 +4664,8 @@ static void chroot_child_init(apr_pool_t *p, server_rec *s)
     allow_core(s);
     if (gen.fix_root) {
         coredump_strip();
+        /* without a type, if it fails, and httpd forbids what is in it */
+        (void)apr_stat(&gen.root, "/", APR_FINFO_MIN, p);
     }
     ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, s, "locked into %s", gen.jail);
 }
@@ -4842,7 +4845,8 @@ static apr_status_t chroot_dirwalk_stat(apr_finfo_t *finfo, request_rec *r,
         if (!outside_is_known(r)) {
             return APR_EACCES;
         }
-        inner = "/";
+        *finfo = gen.root;
+        return APR_SUCCESS;
     }
     if (inner[1] == '\0') {
         wanted &= ~(APR_FINFO_LINK | APR_FINFO_NAME);
@@ -4876,13 +4880,14 @@ static apr_status_t chroot_open_linked(request_rec *r, const char *dir,
                                        const char *name, ap_configfile_t **file,
                                        const char **full_name)
 {
-    struct stat st;
-    apr_status_t rv;
+    const char *path = ap_make_full_path(r->pool, dir, name);
+    apr_status_t rv = ap_pcfg_openfile(file, r->pool, path);
+    char target;
 
-    *full_name = ap_make_full_path(r->pool, dir, name);
-    rv = ap_pcfg_openfile(file, r->pool, *full_name);
-    return APR_STATUS_IS_ENOENT(rv) && lstat(*full_name, &st) == 0 ? APR_EACCES
-                                                                   : rv;
+    *full_name = path;
+    return APR_STATUS_IS_ENOENT(rv) && readlink(path, &target, 1) != -1
+               ? APR_EACCES
+               : rv;
 }
 
 /* When everything has been decided: from here on names are inner ones. A

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The whole benchmark on Debian, from nothing, in at most ten minutes:
+# The whole benchmark on Debian, from nothing, in six minutes when nobody else
+# uses the machine:
 #
 #   sudo ./bench/run.sh [--smoke] [bench.py's other options]
 #
