@@ -116,11 +116,6 @@
 /* Bytes: two system calls and a signal-free life need far less */
 #define JAILER_STACK (64 * 1024)
 
-/* What a request's path that leads out of the jail is put behind when its
- * names become inner ones, so that no file of the same name is found: nothing
- * is below a file. null(4) */
-#define NOWHERE "/dev/null"
-
 /* An empty directory in the jail through which the self-link leads to the
  * jail's root: the host has none of that name, so that outside the link leads
  * nowhere. */
@@ -228,12 +223,9 @@ typedef struct {
     apr_hash_t *top;      /* names in the host's root directory */
     apr_hash_t *targets;  /* of those: rewrite rules map URLs to them */
     int any_target;       /* rules map to any of them: UnsafePrefixStat */
-    apr_hash_t *htaccess; /* AccessFileName files outside the jail */
-    apr_hash_t *host;     /* what is known of it outside the jail */
+    apr_hash_t *htaccess; /* AccessFileName files above the jail */
     const struct htaccess_result *above; /* none, in directories above it */
-    int overrides; /* somewhere .htaccess files may say something */
-    int patterns;  /* a section is about directories by a pattern */
-    int cgid_deaf; /* children cannot reach mod_cgid's socket */
+    int cgid_deaf;                /* children cannot reach mod_cgid's socket */
     apr_array_header_t *findings; /* of chroot_finding */
     apr_array_header_t *paths;    /* of chroot_path; NULL: nobody looks */
     apr_hash_t *needs;            /* those of them that are needs */
@@ -747,8 +739,8 @@ static const chroot_directive directives[] = {
     /* core.c, mod_authz_*.c, mod_access_compat.c, mod_setenvif.c */
     { "<Directory <DirectoryMatch", LAST, FORM_SECTION, 0 },
     { "Options", 0, FORM_NONE, EXECUTES },
-    { "Require Allow Deny SetEnvIf SetEnvIfNoCase", 0, FORM_NONE,
-      DECIDES | NAMES },
+    { "Require <AuthzProviderAlias Allow Deny SetEnvIf SetEnvIfNoCase", 0,
+      FORM_NONE, DECIDES | NAMES },
     { "HostnameLookups SSLUseStapling SSLOCSPEnable ProxyRequests", 0,
       FORM_NONE, NAMES },
     /* mod_log_config.c, core.c, mod_log_forensic.c */
@@ -906,7 +898,7 @@ static int is_file_test(const char *pattern)
     }
     pattern += *pattern == '!';
     return pattern[0] == '-' && pattern[1] != '\0'
-           && strchr("defslLhx", pattern[1]) != NULL && pattern[2] == '\0';
+           && strchr("defslLhxF", pattern[1]) != NULL && pattern[2] == '\0';
 }
 
 /* The path in word number n of a directive as far as it is literal, absolute
@@ -1014,43 +1006,6 @@ static chroot_path *path_note(const ap_directive_t *node, const char *path)
         note->level = FINDING_WARNING;
     }
     return note;
-}
-
-/* Notes what is at a path of the host, and at those above it: APR_DIR, or
- * anything else that is no directory. */
-static void host_note(apr_pool_t *p, const char *path)
-{
-    static const apr_filetype_e is_dir = APR_DIR, is_other = APR_UNKFILE;
-    const apr_filetype_e *type = &is_dir;
-    const char *end = path, *name = "/";
-    struct stat st;
-
-    if (apr_hash_get(gen.host, path, path_length(path)) != NULL) {
-        return; /* sections of the main server are each host's, too */
-    }
-    while (type == &is_dir) {
-        type = lstat(name, &st) == 0 && S_ISDIR(st.st_mode) ? &is_dir
-                                                            : &is_other;
-        apr_hash_set(gen.host, name, APR_HASH_KEY_STRING, type);
-        end += strspn(end, "/");
-        if (*end == '\0') {
-            return;
-        }
-        end += strcspn(end, "/");
-        name = apr_pstrmemdup(p, path, end - path);
-    }
-    /* a section is about what is not there, or about a link */
-    name = path_trimmed(p, apr_pstrdup(p, path));
-    apr_hash_set(gen.host, name, APR_HASH_KEY_STRING, type);
-}
-
-/* What was noted about a path of the host. */
-static apr_filetype_e host_type(const char *path)
-{
-    const apr_filetype_e *type = apr_hash_get(gen.host, path,
-                                              APR_HASH_KEY_STRING);
-
-    return type != NULL ? *type : APR_NOFILE;
 }
 
 /* Notes, once, that a directive, or something that is loaded, needs a file or a
@@ -1270,6 +1225,14 @@ static const struct {
     { "double", RESOLVER, 1 },
 };
 
+/* Variables of rules and expressions that children look up, and what in */
+static const char *const name_variables[][2] = {
+    { "SCRIPT_USER", "/etc/passwd" },
+    { "SCRIPT_GROUP", "/etc/group" },
+    { "REMOTE_HOST", RESOLVER }
+};
+#define VARIABLES (sizeof(name_variables) / sizeof(name_variables[0]))
+
 /* Whether what follows UserDir are names of users, who need not be known. */
 static int is_user_list(const char *word)
 {
@@ -1308,10 +1271,49 @@ static void look_names(const ap_directive_t *node, char **words,
     }
 }
 
+/* Whether every DocumentRoot of a tree is inside; *count becomes their number.
+ */
+static int roots_are_inside(apr_pool_t *p, const ap_directive_t *node,
+                            int *count)
+{
+    const char *root;
+
+    for (; node != NULL; node = node->next) {
+        if (strcasecmp(node->directive, "DocumentRoot") == 0) {
+            root = node_word(p, node);
+            root = root != NULL ? ap_server_root_relative(p, root) : NULL;
+            if (root == NULL || path_inside(path_canonical(p, root)) == NULL) {
+                return 0;
+            }
+            ++*count;
+        }
+        if (node->first_child != NULL
+            && !roots_are_inside(p, node->first_child, count)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Whether the document root of the virtual host that a directive stands in is
+ * inside; where that is none, or has none of its own, those of all. */
+static int root_is_inside(apr_pool_t *p, const ap_directive_t *node)
+{
+    int count = 0;
+
+    while (node->parent != NULL) {
+        node = node->parent;
+    }
+    return (roots_are_inside(p, node->first_child, &count) && count > 0)
+           || (count == 0 && roots_are_inside(p, ap_conftree, &count)
+               && count > 0);
+}
+
 /* Whether a name that a RewriteCond tests is of a file that children see: it
  * begins with the jail or with a variable that names what is served, and climbs
  * nowhere. */
-static int test_is_inside(const char *name)
+static int test_is_inside(apr_pool_t *p, const ap_directive_t *node,
+                          const char *name)
 {
     static const char *const known[] = { "%{REQUEST_FILENAME}",
                                          "%{SCRIPT_FILENAME}",
@@ -1327,7 +1329,8 @@ static int test_is_inside(const char *name)
     }
     for (i = 0; known[i] != NULL; i++) {
         if (strncasecmp(name, known[i], strlen(known[i])) == 0) {
-            return 1;
+            return strcasestr(known[i], "DOCUMENT_ROOT") == NULL
+                   || root_is_inside(p, node);
         }
     }
     if (strncmp(name, gen.jail, gen.length) != 0) {
@@ -1588,7 +1591,7 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     if (path == NULL) {
         if (row->form == FORM_TESTED && gen.fix_root
             && is_file_test(words[n + 1]) && strcasecmp(words[n], "expr") != 0
-            && !test_is_inside(words[n])) {
+            && !test_is_inside(p, node, words[n])) {
             finding_add(node, FINDING_ERROR,
                         apr_psprintf(p,
                                      "tests the file \"%s\", which may be "
@@ -1600,9 +1603,6 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     }
     if (row->does & MAPS) {
         look_exposed(p, node, path);
-        if (gen.fix_root && path_inside(path) == NULL) {
-            host_note(gen.findings->pool, path);
-        }
         if (gen.mount && gen.dump && *rest == '\0') {
             look_app(p, node, path);
         }
@@ -1611,7 +1611,7 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
         return;
     }
     if (gen.fix_root && path_inside(path) == NULL && row->form != FORM_SECTION
-        && (row->form != FORM_TESTED || !test_is_inside(words[n]))) {
+        && (row->form != FORM_TESTED || !test_is_inside(p, node, words[n]))) {
         error = outside_error(p, row, path);
     }
     if (error != NULL) {
@@ -1655,6 +1655,14 @@ static void look_options(apr_pool_t *p, const ap_directive_t *node,
 static void node_special(apr_pool_t *p, const ap_directive_t *node,
                          const chroot_directive *row)
 {
+    size_t i;
+
+    for (i = 0; i < VARIABLES; i++) {
+        if ((row->form == FORM_TARGET || row->form == FORM_TESTED)
+            && strcasestr(node->args, name_variables[i][0]) != NULL) {
+            (void)need_add(node, name_variables[i][1], R_OK, FINDING_ERROR);
+        }
+    }
     if (row->form == FORM_TARGET
         || strcasecmp(node->directive, "RewriteOptions") == 0) {
         gen.any_target |= (row->form != FORM_TARGET
@@ -1819,72 +1827,45 @@ static void above_note(apr_pool_t *p, int override)
     }
 }
 
-/* Notes what a server's document root and <Directory> sections are about outside
- * the jail, and whether .htaccess files may say something anywhere; code can add
- * sections that are not in the tree. */
-static void sections_note(apr_pool_t *p, server_rec *s)
-{
-    const core_server_config *conf = ap_get_core_module_config(
-        s->module_config);
-    const core_dir_config *dir;
-    int i;
-
-    if (path_inside(conf->ap_document_root) == NULL) {
-        host_note(p, conf->ap_document_root);
-    }
-    for (i = 0; i < conf->sec_dir->nelts; i++) {
-        dir = ap_get_core_module_config(
-            APR_ARRAY_IDX(conf->sec_dir, i, ap_conf_vector_t *));
-        gen.overrides |= (dir->override & ~OR_UNSET) != 0
-                         || (dir->override_list != NULL
-                             && !apr_is_empty_table(dir->override_list));
-        if (dir->r != NULL || dir->d_is_fnmatch) {
-            gen.patterns = 1;
-        }
-        else if (path_inside(dir->d) == NULL) {
-            host_note(p, dir->d);
-            above_note(p, dir->override);
-        }
-    }
-}
-
-/* Notes the files of these names in the directories that are known: what they
- * say, children cannot read. */
+/* Notes the AccessFileName files of a server in the directories above the jail:
+ * what they say, children cannot read. */
 static void htaccess_note(apr_pool_t *p, const char *names)
 {
-    const char *name, *path;
-    apr_hash_index_t *i;
+    const char *end, *path, *name;
     struct stat st;
-    const void *dir;
 
     while (names != NULL && *names != '\0') {
         name = ap_getword_conf(p, &names);
-        for (i = apr_hash_first(p, gen.host); i != NULL; i = apr_hash_next(i)) {
-            apr_hash_this(i, &dir, NULL, NULL);
-            path = ap_make_full_path(p, dir, name);
-            if (host_type(dir) == APR_DIR && lstat(path, &st) == 0) {
+        for (end = gen.jail; end != NULL; end = strchr(end + 1, '/')) {
+            path = apr_psprintf(p, "%.*s/%s", (int)(end - gen.jail), gen.jail,
+                                name);
+            if (lstat(path, &st) == 0) {
                 apr_hash_set(gen.htaccess, path, APR_HASH_KEY_STRING, path);
             }
         }
     }
 }
 
-/* Notes what is to be known outside the jail. */
-static void outside_note(apr_pool_t *p, server_rec *s)
+/* Notes what servers say about directories above the jail. */
+static void servers_note(apr_pool_t *p, server_rec *s)
 {
     const core_server_config *conf;
+    const core_dir_config *dir;
     const char *noted = NULL;
-    server_rec *each;
+    int i;
 
-    host_note(p, path_parent(p, gen.jail));
-    for (each = s; each != NULL; each = each->next) {
-        sections_note(p, each);
-    }
-    for (each = s; each != NULL; each = each->next) {
-        conf = ap_get_core_module_config(each->module_config);
+    for (; s != NULL; s = s->next) {
+        conf = ap_get_core_module_config(s->module_config);
         if (conf->access_name != noted) { /* nearly all have the main one's */
             noted = conf->access_name;
             htaccess_note(p, noted);
+        }
+        for (i = 0; i < conf->sec_dir->nelts; i++) {
+            dir = ap_get_core_module_config(
+                APR_ARRAY_IDX(conf->sec_dir, i, ap_conf_vector_t *));
+            if (path_inside(dir->d) == NULL) {
+                above_note(p, dir->override);
+            }
         }
     }
     if (apr_hash_count(gen.htaccess) > 0) {
@@ -4420,7 +4401,7 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     }
     if (is_final_pass()) {
         if (gen.fix_root) {
-            outside_note(pconf, s);
+            servers_note(pconf, s);
         }
         find_all(ptemp);
         (void)findings_log(s, FINDING_WARNING);
@@ -4678,8 +4659,9 @@ static void chroot_child_init(apr_pool_t *p, server_rec *s)
  * path nobody maps, has none until its names are inner ones. */
 typedef struct {
     int rewritten; /* mod_rewrite sets r->filename, or who comes before it */
+    int decided;   /* what its sub-requests find decides about it no more */
     int stripped;  /* the names are inner ones */
-    int blind;     /* an expression was about a file outside */
+    int blind;     /* what decides about it is outside */
 } chroot_request;
 
 static chroot_request *request_state(request_rec *r)
@@ -4816,23 +4798,9 @@ static int chroot_map_outside(request_rec *r)
     return rv != OK ? rv : ap_file_walk(r);
 }
 
-/* Whether a look at r->filename, which is outside the jail, may go on as if a
- * directory were there. Not where there may be another thing and where that
- * matters: by a section, or to what follows in the path. */
-static int outside_is_known(const request_rec *r)
-{
-    apr_filetype_e type = host_type(r->filename);
-
-    return type == APR_DIR
-           || (type == APR_NOFILE && !gen.patterns
-               && (r->path_info == NULL
-                   || r->path_info[strspn(r->path_info, "/")] == '\0'));
-}
-
 /* The directory walk's look at r->filename. In the jail it is by the inner
- * name: the jail is a directory and not the link. Outside it goes as far as
- * everything is known; at its end there is nothing. httpd's answer to EACCES is
- * 403. */
+ * name: the jail is a directory and not the link. Above it, and on the way to a
+ * path outside, there are directories; at its end there is nothing. */
 static apr_status_t chroot_dirwalk_stat(apr_finfo_t *finfo, request_rec *r,
                                         apr_int32_t wanted)
 {
@@ -4841,9 +4809,6 @@ static apr_status_t chroot_dirwalk_stat(apr_finfo_t *finfo, request_rec *r,
     if (inner == NULL) {
         if (!(wanted & APR_FINFO_LINK)) {
             return APR_ENOENT;
-        }
-        if (!outside_is_known(r)) {
-            return APR_EACCES;
         }
         *finfo = gen.root;
         return APR_SUCCESS;
@@ -4854,54 +4819,71 @@ static apr_status_t chroot_dirwalk_stat(apr_finfo_t *finfo, request_rec *r,
     return apr_stat(finfo, inner, wanted, r->pool);
 }
 
-/* The directory walk's look for a .htaccess file in dir, which ends with "/".
- * What children cannot read they must not do without. httpd looks for the file,
- * too, where nothing says AllowOverride. */
+/* The directory walk's look for a .htaccess file in dir. What children cannot
+ * read they must not do without: one above the jail, and a link to what they do
+ * not see. httpd's answer to EACCES is 403. Of what is outside nothing is
+ * served anyway. */
 static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
                                          const char *name,
                                          ap_configfile_t **file,
                                          const char **full_name)
 {
-    *full_name = ap_make_full_path(r->pool, dir, name);
-    if (path_inside(dir) != NULL) {
-        return ap_pcfg_openfile(file, r->pool, *full_name + gen.length);
-    }
-    return apr_hash_get(gen.htaccess, *full_name, APR_HASH_KEY_STRING) != NULL
-                   || (gen.overrides
-                       && strncmp(gen.jail, dir, strlen(dir)) != 0)
-               ? APR_EACCES
-               : APR_ENOENT;
-}
-
-/* With a view: a .htaccess file that is a link to something which is not in it
- * cannot say what it denies. Without a jail httpd ignores one that leads
- * nowhere. */
-static apr_status_t chroot_open_linked(request_rec *r, const char *dir,
-                                       const char *name, ap_configfile_t **file,
-                                       const char **full_name)
-{
     const char *path = ap_make_full_path(r->pool, dir, name);
-    apr_status_t rv = ap_pcfg_openfile(file, r->pool, path);
+    apr_status_t rv;
     char target;
 
     *full_name = path;
+    if (gen.fix_root) {
+        if (path_inside(dir) == NULL) {
+            return apr_hash_get(gen.htaccess, path, APR_HASH_KEY_STRING) != NULL
+                       ? APR_EACCES
+                       : APR_ENOENT;
+        }
+        path += gen.length;
+    }
+    rv = ap_pcfg_openfile(file, r->pool, path);
     return APR_STATUS_IS_ENOENT(rv) && readlink(path, &target, 1) != -1
                ? APR_EACCES
                : rv;
 }
 
+/* What decides about a request, or about the one that it is a sub-request of, is
+ * a file or a URL outside: nobody knows here what it would say. */
+static void request_decided_outside(request_rec *r)
+{
+    for (; r != NULL; r = r->main) {
+        if (!request_state(r)->decided) {
+            request_state(r)->blind = 1;
+        }
+    }
+}
+
+/* Behind mod_rewrite: sub-requests look for an index from here on. */
+static int chroot_fixups_decided(request_rec *r)
+{
+    request_state(r)->decided = 1;
+    return DECLINED;
+}
+
 /* When everything has been decided: from here on names are inner ones. A
  * sub-request's stay outer ones until its main request's are inner: what it
- * finds may become that request's. */
+ * finds may become that request's. What is outside has no handler, whatever
+ * that would serve: nobody knows what is there. */
 static int chroot_fixups(request_rec *r)
 {
     const chroot_request *main = NULL;
-    const chroot_request *state = ap_get_module_config(r->request_config,
-                                                       &chroot_module);
     const char *inner, *root, *context;
 
-    if (state != NULL && state->blind) {
-        return HTTP_INTERNAL_SERVER_ERROR;
+    if (request_state(r)->blind) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "denied: it is decided by what is outside the jail %s",
+                      gen.jail);
+        return HTTP_FORBIDDEN;
+    }
+    if (r->filename != NULL && r->filename[0] == '/'
+        && path_inside(r->filename) == NULL) {
+        request_decided_outside(r->main);
+        return HTTP_NOT_FOUND;
     }
     if (r->main != NULL) {
         main = ap_get_module_config(r->main->request_config, &chroot_module);
@@ -4912,10 +4894,8 @@ static int chroot_fixups(request_rec *r)
     request_state(r)->stripped = 1;
     if (r->filename != NULL && r->filename[0] == '/') {
         inner = path_inside(r->filename);
-        r->filename = inner == NULL
-                          ? apr_pstrcat(r->pool, NOWHERE, r->filename, NULL)
-                      : inner[1] == '\0' ? apr_pstrdup(r->pool, inner)
-                                         : r->filename + gen.length;
+        r->filename = inner[1] == '\0' ? apr_pstrdup(r->pool, inner)
+                                       : r->filename + gen.length;
         r->canonical_filename = r->filename;
     }
     root = ap_document_root(r);
@@ -4958,9 +4938,7 @@ static int test_may_run(ap_expr_eval_ctx_t *ctx, const char *name)
     }
     *ctx->err = apr_pstrcat(ctx->p, "children do not see the file ", name,
                             NULL);
-    if (ctx->r != NULL) {
-        request_state(ctx->r)->blind = 1;
-    }
+    request_decided_outside(ctx->r);
     return 0;
 }
 
@@ -5021,28 +4999,25 @@ static void test_note(apr_pool_t *p, const char *name)
  * see (util_expr_eval.c). */
 static int chroot_expr_lookup(ap_expr_lookup_parms *parms)
 {
-    static const char *const needs[][2] = { { "SCRIPT_USER", "/etc/passwd" },
-                                            { "SCRIPT_GROUP", "/etc/group" },
-                                            { "REMOTE_HOST",
-                                              "/etc/resolv.conf" } };
-    int is_test = parms->type == AP_EXPR_FUNC_OP_UNARY, i, rv;
+    int is_test = parms->type == AP_EXPR_FUNC_OP_UNARY, rv;
     const ap_directive_t *node;
     chroot_test *test;
+    size_t i;
 
+    for (i = 0; i < VARIABLES && gen.paths != NULL; i++) {
+        if (parms->type == AP_EXPR_FUNC_VAR
+            && strcasecmp(parms->name, name_variables[i][0]) == 0) {
+            node = node_naming(ap_conftree, name_variables[i][0]);
+            (void)need_add(node != NULL ? node : gen.node, name_variables[i][1],
+                           R_OK, FINDING_ERROR);
+        }
+    }
     if (!gen.fix_root && !gen.mount) {
         return DECLINED;
     }
-    for (i = 0; i < 3 && gen.paths != NULL; i++) {
-        if (parms->type == AP_EXPR_FUNC_VAR
-            && strcasecmp(parms->name, needs[i][0]) == 0) {
-            node = node_naming(ap_conftree, needs[i][0]);
-            need_add(node != NULL ? node : gen.node, needs[i][1], R_OK,
-                     FINDING_ERROR);
-        }
-    }
     if ((parms->flags & LOOKED_UP)
         || !(is_test ? parms->name[0] != '\0' && parms->name[1] == '\0'
-                           && strchr("defsLhx", parms->name[0]) != NULL
+                           && strchr("defsLhxF", parms->name[0]) != NULL
                      : parms->type == AP_EXPR_FUNC_STRING
                            && (strcasecmp(parms->name, "file") == 0
                                || strcasecmp(parms->name, "filesize") == 0))) {
@@ -5108,13 +5083,13 @@ static void register_request_hooks(void)
         ap_hook_map_to_storage(chroot_map_outside, NULL, NULL,
                                APR_HOOK_REALLY_LAST - 1);
         ap_hook_dirwalk_stat(chroot_dirwalk_stat, NULL, NULL, APR_HOOK_MIDDLE);
-        ap_hook_open_htaccess(chroot_open_htaccess, NULL, NULL,
-                              APR_HOOK_MIDDLE);
+        ap_hook_fixups(chroot_fixups_decided, rewrite, NULL, APR_HOOK_LAST - 1);
         ap_hook_fixups(chroot_fixups, NULL, NULL,
                        APR_HOOK_REALLY_LAST + OUTERMOST);
     }
-    if (gen.mount) {
-        ap_hook_open_htaccess(chroot_open_linked, NULL, NULL, APR_HOOK_MIDDLE);
+    if (gen.fix_root || gen.mount) {
+        ap_hook_open_htaccess(chroot_open_htaccess, NULL, NULL,
+                              APR_HOOK_MIDDLE);
     }
     if (gen.cgid_deaf) {
         ap_hook_handler(chroot_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
@@ -5153,7 +5128,6 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
         gen.top = host_top(pconf);
         gen.targets = apr_hash_make(pconf);
         gen.htaccess = apr_hash_make(pconf);
-        gen.host = apr_hash_make(pconf);
         gen.paths = apr_array_make(ptemp, 64, sizeof(chroot_path));
         gen.needs = apr_hash_make(ptemp);
         apr_pool_create(&scratch, ptemp);

@@ -746,13 +746,6 @@ def test_the_htaccess_of_a_directory_outside_is_not_done_without(decides,
                                               "Require all granted\n"})
 
 
-def test_a_directory_outside_may_have_an_htaccess_for_all_that_is_known(
-        decides):
-    done = decides(OUTSIDE + directory("${ROOT}/out", "AllowOverride All"), {},
-                   ["/o/x.txt"])
-    assert [answer.status for answer in done.jailed] == [403]
-
-
 ADDED = ("PerlModule Apache2::ServerUtil\n<Perl>\n"
          "Apache2::ServerUtil->server->add_config(['<Directory />', '{}', "
          "'</Directory>']);\n</Perl>\n")
@@ -769,17 +762,6 @@ def test_overrides_are_known_however_they_are_written(decides, line, how):
     decides(OUTSIDE + how.replace("{}", line), {}, ["/o/x.txt"],
             files={"../out/.htaccess": DENY + "\n"},
             modules=["perl", "macro"])
-
-
-@pytest.mark.parametrize("where", ["", "/private"])
-def test_an_htaccess_outside_counts_where_nothing_says_override(decides,
-                                                                where):
-    """httpd reads it, and its directives are an error there."""
-    done = decides(OUTSIDE + directory("${ROOT}/out/private", "Options None"),
-                   {}, ["/o/private/deep/x.txt"],
-                   ignore=["(?s).*"],
-                   files={f"../out{where}/.htaccess": DENY + "\n"})
-    assert [answer.status for answer in done.jailed] == [403]
 
 
 def test_sections_about_a_directory_outside_hold_for_its_handler(decides):
@@ -801,10 +783,79 @@ def test_sections_below_what_is_no_directory_outside_grant_nothing(
             ["/o/private/x.txt/y", "/o/private/gone/a"])
 
 
-def test_a_handler_for_a_directory_outside_answers(decides):
-    done = decides(OUTSIDE + directory("/", "AllowOverride None"),
-                   {"/o/x.txt": 200}, ignore=["(?s).*"])
-    assert done.jailed[0].status == 200
+NONE = directory("/", "AllowOverride None", "Options FollowSymLinks")
+DENIED_OUTSIDE = {      # of a handler that needs no file
+    "a link": (directory("/", "AllowOverride None", "Options None"),
+               ["/o/link", "/o/link/"]),
+    "a link that leads nowhere": (NONE, ["/o/none"]),
+    "a closed directory": (NONE, ["/o/closed/x.txt"]),
+    "a name that is too long": (NONE, ["/o/" + "a" * 300]),
+    "a file with a slash, Files": (NONE + section("Files", "x.txt", DENY),
+                                   ["/o/x.txt", "/o/x.txt/", "/o/x.txt//"]),
+    "a file with a slash, If": (
+        NONE + section("If", "%{REQUEST_FILENAME} =~ m#/x.txt$#", DENY),
+        ["/o/x.txt", "/o/x.txt/"]),
+    "a rule for what is there": (
+        NONE + directory("${ROOT}/out", ON + "RewriteCond %{REQUEST_FILENAME} "
+                         "-f\nRewriteRule .* - [F]"), ["/o/x.txt"]),
+    "a rule for what answers": (
+        NONE + directory("${ROOT}/out", ON + "RewriteCond %{REQUEST_FILENAME} "
+                         "-F\nRewriteRule .* - [F]"), ["/o/x.txt"]),
+    "a .htaccess file with errors": ("", ["/o/bad/x.txt", "/o/bad"]),
+}
+
+
+@pytest.mark.parametrize("what", DENIED_OUTSIDE)
+def test_no_handler_answers_for_what_is_outside(decides, what):
+    config, urls = DENIED_OUTSIDE[what]
+    done = decides(OUTSIDE + config, {}, urls, files={
+        "../out/link": Link("private"), "../out/none": Link("nowhere"),
+        "../out/bad/.htaccess": "Require all granted\n",
+        "../out/closed/x.txt": "x"},
+        prepare=lambda server: (server.root / "out/closed").chmod(0o700))
+    assert all(answer.status >= 400 for answer in done.plain)
+
+
+# what decides is a file or a URL outside, and what it decides about is not
+ASKED_OUTSIDE = [
+    section("If", "%{REQUEST_URI} == '/f.txt' && -U '/o/x.txt'", DENY),
+    section("If", "%{REQUEST_URI} == '/f.txt' && -A '/o/x.txt'", DENY),
+    ON + "RewriteCond /o/x.txt -U\nRewriteRule ^/f - [F]\n",
+    directory("${JAIL}/html", 'Require expr "! -F \'%{env:P}\'"'),
+    # the URL that is asked for is decided about by a file outside
+    location("/open", "Require expr \"-f '%{env:P}'\"") + ON
+    + "RewriteCond /open/x.txt -U\nRewriteRule ^/f - [F]\n",
+]
+
+
+@pytest.mark.parametrize("text", ASKED_OUTSIDE)
+def test_a_sub_request_that_leads_outside_grants_nothing(decides, text):
+    done = decides(SITE + 'Alias "/o" "${ROOT}/out"\n'
+                   "SetEnvIf Request_URI ^ P=${ROOT}/out/x.txt\n" + text, {},
+                   ["/f.txt"], ignore=["(?s).*"])
+    assert done.plain[0].status == 403 and done.jailed[0].status >= 400
+
+
+@pytest.mark.parametrize("root, starts", [("${ROOT}/out", False),
+                                          ("${JAIL}/open", True)])
+def test_a_rule_about_the_document_root_of_a_host_outside(
+        decides, refused, root, starts):
+    host = vhost(f'DocumentRoot "{root}"', 'Alias "/i" "${JAIL}/html"', ON,
+                 "RewriteCond %{DOCUMENT_ROOT}/x.txt -f",
+                 "RewriteRule .* - [F]")
+    if starts:
+        decides(SITE + host, {"/i/f.txt": 403}, files={"open/x.txt": ""})
+    else:
+        refused(SITE + host, "tests the file")
+
+
+@pytest.mark.parametrize("lines", [
+    ON + "RewriteCond %{REMOTE_HOST} =localhost\nRewriteRule .* - [F]\n",
+    ON + "RewriteRule .* - [E=H:%{REMOTE_HOST}]\n",
+    "<AuthzProviderAlias host evil localhost>\n</AuthzProviderAlias>\n",
+    "<AuthzProviderAlias forward-dns evil localhost>\n</AuthzProviderAlias>\n"])
+def test_what_decides_by_names_of_hosts_is_an_error(refused, lines):
+    refused(SITE + lines, "needs /etc/resolv.conf")
 
 
 ABOVE = {
