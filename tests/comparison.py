@@ -50,7 +50,7 @@ def compare(server, requests, jail_config=JAILED, strip_jail=False, ignore=(),
     requests += outside
     so, config = server.so, server.config
     server.allow_log(ABOUT_A_REQUEST)
-    server.allow_log(r"chroot:warn\].* which is not in the jail")
+    server.allow_log(r"chroot:warn\].* (which is not in the jail|leaves )")
 
     server.so = PLAIN
     plain = _ask(server.start(), requests)

@@ -258,6 +258,37 @@ def test_a_mapping_counts_up_to_what_depends_on_the_request(httpd, line):
         assert same(pid, server.root / "hosts")
 
 
+@pytest.mark.parametrize("rule", [
+    '"^/(usr/.*)" "/$1" [UnsafePrefixStat]', '"^/x/(.*)" "/usr/share/$1"',
+    '"^/y/(.*)" "/usr/$1"', '"^/z/(.*)" "/boot/$1"'])
+def test_a_path_of_the_host_that_a_rule_makes_is_one_in_the_view(compare, rule):
+    """mod_rewrite looks for its first name; without it the path is a URL, and
+    another file, which nobody denies."""
+    compare('DocumentRoot "${JAIL}/www"\nRewriteEngine On\nRewriteRule '
+            f"{rule}\n<Directory />\nRequire all denied\n</Directory>\n"
+            '<Directory "${JAIL}">\nRequire all granted\n</Directory>',
+            ["/usr/share/x.txt", "/x/x.txt", "/y/share/x.txt", "/z/x.txt",
+             "/x/../usr/share/x.txt"], modules=["rewrite"], files={
+                 "www/usr/share/x.txt": "in the jail", "www/boot/x.txt": "in"},
+            same_log=False, jail_config=MOUNT)
+
+
+@pytest.mark.parametrize("path", ["${ROOT}/secret/users", "${ROOT}/link/users",
+                                  "${JAIL}/link", "${JAIL}/up/users"])
+def test_a_file_that_decides_and_is_not_in_the_view_is_an_error(httpd, path):
+    directives = (SITE + '<Directory "${JAIL}/www">\nAuthType Basic\n'
+                  f'AuthName x\nAuthUserFile "{path}"\nRequire valid-user\n'
+                  "</Directory>\n")
+    server = httpd(directives, modules=["auth_basic", "authn_core", "authn_file",
+                                        "authz_user"], files={
+        **PAGE, "../secret/users": "bob:{SHA}x\n", "../link": Link("secret"),
+        "link": Link("../secret/users"), "up": Link("../secret")})
+    assert re.search("AuthUserFile at .* names ", server.refused_start())
+    server.config += "ChrootBind ${ROOT}/secret ${ROOT}/link\n"
+    server.start()
+    assert server.get("/").status == 401
+
+
 @pytest.mark.parametrize("line, module", [
     ("VirtualDocumentRoot /%0", "vhost_alias"),
     ("VirtualDocumentRoot /srv/%0", "vhost_alias"),
