@@ -165,6 +165,7 @@ typedef enum {
     PROBE_OK = 0,
     PROBE_NO_JAILER = 1,            /* clone(CLONE_FS) is forbidden */
     PROBE_NO_SEARCH = 2,            /* User cannot look anything up */
+    PROBE_NOT_IN = 3,               /* not as it should be, which was logged */
     PROBE_FAILED = APEXIT_CHILDSICK /* something else, which was logged */
 } chroot_probe;
 
@@ -664,7 +665,7 @@ typedef enum {
 #define RUNS     32  /* words that begin with "|" or "prg:" run outside */
 #define EXECUTES 64  /* children run it, or programs in it */
 #define BELOW    128 /* children write to what is in it */
-#define PLANS    256 /* view_add_mappings() wants it, as it does MAPS */
+#define PLANS    256 /* view_add() wants it, as it does MAPS */
 
 /* What there is to know of directives that name paths, or need files: httpd
  * 2.4's own by module, then those of others. All others name none, or name
@@ -804,7 +805,7 @@ static const chroot_directive *row_of(chroot_name *const *rows,
 
 /* The first word of a directive's arguments, or the last of several, taken out
  * faster than all of them are; NULL where that takes a closer look. */
-static const char *word_simple(apr_pool_t *p, const char *args, int which)
+static char *word_simple(apr_pool_t *p, const char *args, int which)
 {
     size_t length = strlen(args);
     const char *word = args;
@@ -1911,7 +1912,8 @@ static void look_cgid(apr_pool_t *p)
 /* ------------------------------------------------------------------------
  * The view: with ChrootFixRoot Mount, children see a file system of their own
  * that holds ChrootDir, what URLs are mapped to and what ChrootBind names, each
- * by its own name
+ * by its own name. With On and Off the jail alone is all there is in a mount
+ * namespace, where the kernel allows that. Not even root climbs out of either.
  */
 
 /* Who wants a path: of two the latter says how it is mounted */
@@ -1920,42 +1922,16 @@ typedef enum { RANK_MAPPED, RANK_NEEDED, RANK_EXPLICIT } view_rank;
 /* What is at a path of the view: a mount, a symbolic link, or a directory that
  * leads to one of these. */
 typedef struct {
-    const char *path;           /* outside, and in the view */
-    const char *target;         /* of a link */
+    const char *path;   /* outside, and in the view */
+    const char *target; /* of a link */
+    const char *writer; /* the last directory above it that User may write to */
     const ap_directive_t *node; /* that names it */
     struct stat st;             /* as it is outside */
     int bind;                   /* it is a mount */
     int writable;
     view_rank rank;
     int below; /* a mount above it is in the view: the place is there */
-    int tree;  /* to be mounted, while the view is built */
 } view_step;
-
-/* Directives that put paths into the view: which characters of a path make it
- * depend on the request, and which word it is (mod_alias.c, mod_userdir.c,
- * mod_vhost_alias.c, mod_wsgi.c) */
-enum { WORD_LAST = -1, WORD_ALL = -2 };
-
-static const struct {
-    const char *name;
-    const char *variables;
-    int word;
-    view_rank rank;
-} view_rows[] = {
-    { "ChrootBind", "", WORD_ALL, RANK_EXPLICIT },
-    { "DocumentRoot", "", 0, RANK_MAPPED },
-    { "Alias", "", WORD_LAST, RANK_MAPPED },
-    { "AliasMatch", "$", WORD_LAST, RANK_MAPPED },
-    { "ScriptAlias", "", WORD_LAST, RANK_MAPPED },
-    { "ScriptAliasMatch", "$", WORD_LAST, RANK_MAPPED },
-    { "UserDir", "*", WORD_ALL, RANK_MAPPED },
-    { "VirtualDocumentRoot", "%", 0, RANK_MAPPED },
-    { "VirtualDocumentRootIP", "%", 0, RANK_MAPPED },
-    { "VirtualScriptAlias", "%", 0, RANK_MAPPED },
-    { "VirtualScriptAliasIP", "%", 0, RANK_MAPPED },
-    { "WSGIScriptAlias", "", 1, RANK_MAPPED },
-    { "WSGIScriptAliasMatch", "$", 1, RANK_MAPPED },
-};
 
 /* How many mapped paths outside ChrootDir are mounted, and how many links a
  * path may lead through: path_resolution(7) */
@@ -1964,42 +1940,35 @@ static const struct {
 
 /* The builder's seconds, though it needs a thousandth of one, and its stack */
 #define VIEW_DEADLINE 10
-#define VIEW_STACK    65536L
+#define VIEW_STACK    65536
 
-/* A view, for as long as the server runs: a restart loads this module anew. */
+/* What children enter; httpd keeps it when a restart loads this module anew. */
 #define VIEW_KEPT "mod_chroot " CHROOT_VERSION " view"
 
 typedef struct {
-    int ns, fd;     /* its namespace, and its root */
-    int seal_error; /* 0: sealed; EXDEV: root can climb out of it */
+    int ns, fd;  /* its namespace, if it has its own, and its root */
+    int mount;   /* it is one of Mount */
+    int seal;    /* 0 if root did not climb out of it, or an errno */
+    int no_seal; /* children could not be locked in with one */
 } view_kept;
 
-/* This generation's plan, and the view that its children see */
+/* This generation's plan, and what its children enter */
 static struct {
     apr_array_header_t *steps; /* of view_step *, sorted by path */
     apr_hash_t *by_path;
-    const char *error;
     view_kept *kept;
     struct stat jail;
-    int mapped;
+    int mapped, rules;
 } view;
 
-/* What the builder shares with the parent: what it has made, with which call it
- * is busy, and its descriptors, which are the parent's. */
-static struct {
-    view_kept made;
-    const char *call, *path;
-    int error, done, place, from;
-} built;
-
-/* A generation has ended. The last view that worked stays. */
-static apr_status_t view_reset(void *unused)
+static int is_same(const struct stat *a, const struct stat *b)
 {
-    if (view.kept != NULL) {
-        gen.fd = -1;
-    }
-    memset(&view, 0, sizeof(view));
-    return APR_SUCCESS;
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static int is_device(const struct stat *st)
+{
+    return S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode);
 }
 
 /* Whether User or Group of the configuration, or everybody, may write. */
@@ -2011,11 +1980,6 @@ static int user_may_write(const struct stat *st)
            || (st->st_mode & S_IWOTH);
 }
 
-static int is_device(const struct stat *st)
-{
-    return S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode);
-}
-
 /* The step at a path, a new directory when there was none. */
 static view_step *view_step_at(const char *path, const struct stat *st)
 {
@@ -2025,33 +1989,10 @@ static view_step *view_step_at(const char *path, const struct stat *st)
         step = apr_pcalloc(view.steps->pool, sizeof(*step));
         step->path = apr_pstrdup(view.steps->pool, path);
         step->st = *st;
-        step->tree = -1;
         APR_ARRAY_PUSH(view.steps, view_step *) = step;
         apr_hash_set(view.by_path, step->path, APR_HASH_KEY_STRING, step);
     }
     return step;
-}
-
-/* Plans a symbolic link in the directory here. User must not choose what is
- * mounted: a link that User can replace is not followed. Returns its target,
- * or NULL with errno. */
-static const char *view_link(const char *here, const char *name,
-                             const struct stat *st)
-{
-    view_step *step = view_step_at(name, st);
-    char target[PATH_MAX];
-    struct stat dir;
-    ssize_t n = readlink(name, target, sizeof(target));
-
-    if (n == -1 || lstat(here, &dir) == -1) {
-        return NULL;
-    }
-    if (st->st_uid == ap_unixd_config.user_id || user_may_write(&dir)) {
-        errno = EXDEV;
-        return NULL;
-    }
-    step->target = apr_pstrmemdup(view.steps->pool, target, n);
-    return step->target;
 }
 
 /* The last directory on the way to an absolute path that is planned already,
@@ -2071,27 +2012,34 @@ static const view_step *view_known(const char *path)
 }
 
 /* Plans all that leads to an absolute path: directories, and symbolic links as
- * they are. Returns the path that it really is, with st, or NULL with errno. */
-static const char *view_way(apr_pool_t *p, const char *path, struct stat *st)
+ * they are. User must not choose what is mounted: no link is followed that User
+ * can put another in the place of. Returns the path that it really is, or NULL
+ * with errno; with st, and the last directory above that User may write to. */
+static const char *view_way(apr_pool_t *p, const char *path, struct stat *st,
+                            const char **writer)
 {
     const view_step *known = view_known(path);
     const char *here = known != NULL ? known->path : "/", *next = here;
-    const char *rest = path + strlen(here), *target;
-    int links = 0, rv;
-    size_t length;
+    const char *rest = path + strlen(here);
+    char target[PATH_MAX];
+    int links = 0;
+    ssize_t n;
 
-    if (known != NULL) {
-        *st = known->st;
-    }
-    for (rv = known != NULL ? 0 : lstat(next, st); rv == 0;
-         rv = lstat(next, st)) {
+    *writer = known != NULL ? known->writer : NULL;
+    while (known != NULL && next == known->path ? (*st = known->st, 1)
+                                                : lstat(next, st) == 0) {
         if (S_ISLNK(st->st_mode)) {
-            errno = ELOOP;
-            target = links++ < VIEW_LINKS_MAX ? view_link(here, next, st)
-                                              : NULL;
-            if (target == NULL) {
+            n = readlink(next, target, sizeof(target) - 1);
+            if (n == -1 || links++ == VIEW_LINKS_MAX || *writer != NULL
+                || st->st_uid == ap_unixd_config.user_id) {
+                errno = n == -1                  ? errno
+                        : links > VIEW_LINKS_MAX ? ELOOP
+                                                 : EXDEV;
                 return NULL;
             }
+            target[n] = '\0';
+            view_step_at(next, st)->target = apr_pstrdup(view.steps->pool,
+                                                         target);
             rest = apr_pstrcat(p, target, "/", rest, NULL);
             next = *target == '/' ? "/" : here;
             continue;
@@ -2106,17 +2054,20 @@ static const char *view_way(apr_pool_t *p, const char *path, struct stat *st)
             return NULL;
         }
         if (known == NULL || here != known->path) {
-            (void)view_step_at(here, st);
+            view_step_at(here, st)->writer = *writer;
         }
-        length = strcspn(rest, "/");
-        if (length == 2 && strncmp(rest, "..", 2) == 0) {
+        if (user_may_write(st) || st->st_uid == ap_unixd_config.user_id) {
+            *writer = here;
+        }
+        n = (ssize_t)strcspn(rest, "/");
+        if (n == 2 && strncmp(rest, "..", 2) == 0) {
             next = path_parent(p, here);
         }
-        else if (length != 1 || *rest != '.') {
+        else if (n != 1 || *rest != '.') {
             next = apr_pstrcat(p, here[1] != '\0' ? here : "", "/",
-                               apr_pstrmemdup(p, rest, length), NULL);
+                               apr_pstrmemdup(p, rest, n), NULL);
         }
-        rest += length;
+        rest += n;
     }
     return NULL;
 }
@@ -2135,12 +2086,13 @@ static const char *view_refusal(const char *path, view_rank rank, int writable)
         return "/proc and /sys show the machine and its processes, and lead "
                "out";
     }
-    if (rank == RANK_NEEDED && writable && strchr(path + 1, '/') == NULL
-        && strcmp(path, gen.jail) != 0) {
+    if (!writable || strcmp(path, gen.jail) == 0) {
+        return NULL;
+    }
+    if (rank == RANK_NEEDED && strchr(path + 1, '/') == NULL) {
         return "it is not the sockets' own directory; give them one";
     }
-    if (writable && strcmp(path, gen.jail) != 0
-        && path_below(gen.jail, path) != NULL) {
+    if (path_below(gen.jail, path) != NULL) {
         return "it contains ChrootDir, and what lies beside that could be "
                "written to";
     }
@@ -2148,16 +2100,24 @@ static const char *view_refusal(const char *path, view_rank rank, int writable)
     return NULL;
 }
 
-/* Plans to mount a path. What cannot be is warned of and left out, so that
- * whatever makes it later keeps no server from starting; a path that URLs are
- * mapped to and that is not there is as without a jail. */
+/* Warns that a path is not in the view. */
+static void view_without(apr_pool_t *p, const ap_directive_t *node,
+                         const char *path, const char *why)
+{
+    finding_add(node, FINDING_WARNING,
+                apr_psprintf(p, "leaves \"%s\" out of what children see: %s",
+                             path, why));
+}
+
+/* Plans to mount a path. What cannot be is left out, so that whatever makes it
+ * later keeps no server from starting; a path that URLs are mapped to and that
+ * is not there is as without a jail. */
 static void view_want(apr_pool_t *p, const ap_directive_t *node,
                       const char *path, view_rank rank, int writable)
 {
     struct stat st;
-    const char *real = view_way(p, path, &st);
+    const char *writer, *real = view_way(p, path, &st, &writer), *why;
     int rv = real == NULL ? errno : 0;
-    const char *why;
     view_step *step;
 
     if (rank == RANK_MAPPED
@@ -2168,138 +2128,114 @@ static void view_want(apr_pool_t *p, const ap_directive_t *node,
           : rv == EXDEV ? "User may replace a symbolic link on the way"
                         : apr_psprintf(p, "%pm", &rv);
     if (why != NULL) {
-        finding_add(node, FINDING_WARNING,
-                    apr_psprintf(p,
-                                 "leaves \"%s\" out of what children see: %s",
-                                 path, why));
+        view_without(p, node, path, why);
         return;
     }
     step = view_step_at(real, &st);
     if (step->bind && step->rank > rank) {
         return;
     }
-    if (rank == RANK_MAPPED && !step->bind
-        && ++view.mapped == VIEW_MAPPED_MAX + 1) {
-        view.error = apr_psprintf(view.steps->pool,
-                                  "%s at %s:%d maps URLs to one more path "
-                                  "outside ChrootDir \"%s\" than the %d that "
-                                  "can be mounted; write ChrootBind and a "
-                                  "directory above them",
-                                  node->directive, node->filename,
-                                  node->line_num, gen.jail, VIEW_MAPPED_MAX);
+    view.mapped += rank == RANK_MAPPED && !step->bind;
+    if (rank == RANK_MAPPED && view.mapped == VIEW_MAPPED_MAX + 1) {
+        finding_add(node, FINDING_ERROR,
+                    apr_psprintf(p,
+                                 "maps URLs to one more path outside ChrootDir "
+                                 "than the %d that can be mounted; write "
+                                 "ChrootBind and a directory above them",
+                                 VIEW_MAPPED_MAX));
     }
     step->bind = 1;
     step->node = node;
     step->rank = rank;
     step->writable = writable;
+    step->writer = writer;
 }
 
-/* Plans what one word of a directive names, up to what depends on the request.
- */
-static void view_add_word(apr_pool_t *p, const ap_directive_t *node,
-                          const char *word, const char *variables,
-                          view_rank rank, int writable)
+/* Plans what a mapping names in word number n, up to what depends on the
+ * request. */
+static void view_add_mapped(apr_pool_t *p, const ap_directive_t *node,
+                            const chroot_directive *row, char **words, int n)
 {
-    size_t length = strcspn(word, variables);
-    int cut = word[length] != '\0';
-    const char *path;
+    const char *rest = "", *path = word_path(p, row, words, n, &rest);
 
-    while (cut && length > 0 && word[length - 1] != '/') {
-        length--;
+    if (row->form == FORM_TARGET) {
+        view.rules = 1;
+        if (path == NULL || path[1] == '\0'
+            || (node->parent != NULL
+                && strcasecmp(node->parent->directive, "<VirtualHost") != 0)
+            || access(apr_pstrcat(p, "/", path_top(p, path), NULL), F_OK)) {
+            return; /* a URL */
+        }
     }
-    path = apr_pstrmemdup(p, word, length);
-    if (strstr(word, "://") != NULL) {
-        return;
+    if (path == NULL && (row->does & NAMES) && strchr(words[n], ':') == NULL
+        && strcasecmp(words[0], "disabled") != 0
+        && strcasecmp(words[0], "enabled") != 0) {
+        path = rest = "/"; /* UserDir: below anybody's home */
     }
-    if (*path != '/' && (cut || strcasecmp(node->directive, "UserDir") == 0)) {
-        path = "/"; /* anywhere, or below somebody's home */
-        cut = 1;
-    }
-    path = *path == '/' ? path : ap_server_root_relative(p, path);
-    if (path == NULL) {
-        return;
-    }
-    path = path_trimmed(p, path_canonical(p, path));
-    if (cut && strchr(path + 1, '/') == NULL
+    if (path != NULL && *rest != '\0' && strchr(path + 1, '/') == NULL
         && path_below(path, gen.jail) == NULL) {
-        finding_add(
-            node, FINDING_WARNING,
-            apr_psprintf(p,
-                         "leaves \"%s\" out of what children see: it depends "
-                         "on the request too early; write ChrootBind and a "
-                         "directory that holds all of it",
-                         word));
-        return;
+        view_without(p, node, words[n],
+                     "it depends on the request too early; write ChrootBind "
+                     "and a directory that holds all of it");
     }
-    view_want(p, node, path, rank, writable);
+    else if (path != NULL) {
+        view_want(p, node, path, RANK_MAPPED, 0);
+    }
 }
 
-/* Plans what a directive names, if it is in row i. */
-static void view_add_row(apr_pool_t *p, const ap_directive_t *node, size_t i)
+/* Plans what a directive names: mappings and ChrootBind; AccessFileName's words
+ * go to names. */
+static void view_add(apr_pool_t *p, const ap_directive_t *node,
+                     const chroot_directive *row, apr_array_header_t *names)
 {
-    const char *args = node->args, *variables = view_rows[i].variables;
-    int which = view_rows[i].word, n, writable = 0;
-    const char *word = which == 0 || which == WORD_LAST
-                           ? word_simple(p, args, which == 0 ? 0 : LAST)
-                           : NULL;
+    static const chroot_directive bind = { "", EACH, FORM_ROOTED, 0 };
+    const char *args = node->args, *rest;
+    char *word = row->does & MAPS ? word_simple(p, args, row->word) : NULL;
+    apr_array_header_t *list;
+    char **words;
+    int n;
 
     if (word != NULL) {
-        view_add_word(p, node, word, variables, RANK_MAPPED, 0);
+        view_add_mapped(p, node, row, &word, 0);
         return;
     }
-    word = ap_getword_conf(p, &args);
-    if (which == WORD_LAST && *args == '\0') {
-        variables = "$%"; /* an expression, in a <Location> */
+    list = apr_array_make(p, 8, sizeof(char *));
+    while (*args != '\0') {
+        APR_ARRAY_PUSH(list, char *) = ap_getword_conf(p, &args);
     }
-    if (which == WORD_ALL && view_rows[i].rank == RANK_EXPLICIT) {
-        writable = strcasecmp(word, "rw") == 0;
-        if (writable || strcasecmp(word, "ro") == 0) {
-            word = ap_getword_conf(p, &args);
+    APR_ARRAY_PUSH(list, char *) = NULL;
+    words = (char **)list->elts;
+    for (n = 0; n < list->nelts - 1; n++) {
+        if (row->does & MAPS) {
+            if (row_wants(row, n, list->nelts - 1)) {
+                view_add_mapped(p, node, row, words, n);
+            }
         }
-    }
-    else if (strcasecmp(word, "disabled") == 0
-             || strcasecmp(word, "enabled") == 0) {
-        return; /* UserDir, and the rest are names */
-    }
-    for (n = 0; *word != '\0'; n++) {
-        if (which == n || which == WORD_ALL
-            || (which == WORD_LAST && *args == '\0')) {
-            view_add_word(p, node, word, variables, view_rows[i].rank,
-                          writable);
+        else if (strcasecmp(node->directive, "ChrootBind") != 0) {
+            APR_ARRAY_PUSH(names, char *) = words[n];
         }
-        word = ap_getword_conf(p, &args);
+        else if (n > 0
+                 || (strcasecmp(words[0], "ro") != 0
+                     && strcasecmp(words[0], "rw") != 0)) {
+            view_want(p, node, word_path(p, &bind, words, n, &rest),
+                      RANK_EXPLICIT, strcasecmp(words[0], "rw") == 0);
+        }
     }
 }
 
-/* Plans what a whole configuration names. AccessFileName's words go to names.
- */
-static void view_add_mappings(apr_pool_t *p, chroot_name *const *rows,
-                              const ap_directive_t *node,
-                              apr_array_header_t *names)
+/* Plans what a whole configuration names. */
+static void view_add_tree(apr_pool_t *p, chroot_name *const *rows,
+                          const ap_directive_t *node, apr_array_header_t *names)
 {
     const chroot_directive *row;
-    const char *args, *word;
-    size_t i;
 
     for (; node != NULL; node = node->next) {
-        if (node->first_child != NULL) {
-            view_add_mappings(p, rows, node->first_child, names);
-        }
         row = row_of(rows, node->directive);
-        if (row == NULL || !(row->does & (MAPS | PLANS))
-            || row->form == FORM_TARGET) {
-            continue;
+        if (row != NULL && (row->does & (MAPS | PLANS))) {
+            view_add(p, node, row, names);
         }
-        for (i = 0; i < sizeof(view_rows) / sizeof(view_rows[0]); i++) {
-            if (strcasecmp(node->directive, view_rows[i].name) == 0) {
-                view_add_row(p, node, i);
-                break;
-            }
-        }
-        args = node->args;
-        while (strcasecmp(node->directive, "AccessFileName") == 0
-               && *(word = ap_getword_conf(p, &args)) != '\0') {
-            APR_ARRAY_PUSH(names, const char *) = word;
+        if (node->first_child != NULL) {
+            view_add_tree(p, rows, node->first_child, names);
         }
     }
 }
@@ -2339,40 +2275,28 @@ static void view_add_sockets(apr_pool_t *p, const char *module,
     const ap_directive_t *node = node_last(directive);
     const char *path = node != NULL ? node_word(p, node) : NULL;
 
-    if (ap_find_linked_module(module) == NULL) {
-        return;
-    }
     path = path != NULL ? path : otherwise;
     path = is_socket ? ap_runtime_dir_relative(p, path)
                      : ap_server_root_relative(p, path);
-    if (path == NULL) {
-        return;
+    if (path != NULL && ap_find_linked_module(module) != NULL) {
+        path = path_trimmed(p, path_canonical(p, path));
+        view_want(p, node != NULL ? node : gen.node,
+                  is_socket ? path_parent(p, path) : path, RANK_NEEDED, 1);
     }
-    path = path_trimmed(p, path_canonical(p, path));
-    path = is_socket ? path_parent(p, path) : path;
-    view_want(p, node != NULL ? node : gen.node, path, RANK_NEEDED, 1);
 }
 
-/* Warns when what is read-only in a mount that can be written to can be
- * replaced as a whole: children are in the host's mount namespace, for which
- * the view's mount points are directories like others, rename(2). */
-static void view_warn_of_writer(apr_pool_t *p, const view_step *step,
-                                const view_step *above)
+/* Plans the names in the host's root directory, as empty directories: by them
+ * mod_rewrite tells a file from a URL (prefix_stat). */
+static void view_add_top(apr_pool_t *p)
 {
-    const char *dir = step->path;
-    struct stat st;
+    apr_hash_index_t *each = apr_hash_first(p, host_top(p));
+    const char *path;
+    struct stat root, st;
 
-    while (strcmp(dir, above->path) != 0) {
-        dir = path_parent(p, dir);
-        if (lstat(dir, &st) == 0
-            && (user_may_write(&st) || st.st_uid == ap_unixd_config.user_id)) {
-            finding_add(
-                gen.node, FINDING_WARNING,
-                apr_psprintf(p,
-                             "has \"%s\" read-only, but User may write to "
-                             "\"%s\", and put something else in its place",
-                             step->path, dir));
-            return;
+    for (; each != NULL && stat("/", &root) == 0; each = apr_hash_next(each)) {
+        path = apr_pstrcat(p, "/", apr_hash_this_key(each), NULL);
+        if (path[1] != '.' && stat(path, &st) == 0) {
+            (void)view_step_at(path, &root);
         }
     }
 }
@@ -2385,7 +2309,10 @@ static int view_sorter(const void *a, const void *b)
 }
 
 /* Sorts the steps, and leaves out what a mount above has brought in already. A
- * device node is mounted for itself, without nodev. */
+ * device node is mounted for itself, without nodev. What is read-only in a
+ * mount that can be written to can be replaced as a whole: children are in the
+ * host's mount namespace, to which a mount point of the view is a directory
+ * like others, rename(2). */
 static void view_sort(apr_pool_t *p)
 {
     view_step **steps = (view_step **)view.steps->elts, *step, *above;
@@ -2400,54 +2327,68 @@ static void view_sort(apr_pool_t *p)
                 above = steps[j];
             }
         }
-        if (above == NULL
-            || (step->bind
-                && (is_device(&step->st) || step->writable > above->writable
-                    || (step->writable < above->writable
-                        && step->rank == RANK_EXPLICIT)))) {
-            step->below = above != NULL;
-            steps[count++] = step;
-            if (above != NULL && above->writable && !step->writable) {
-                view_warn_of_writer(p, step, above);
-            }
+        if (above != NULL
+            && (!step->bind
+                || (!is_device(&step->st) && step->writable <= above->writable
+                    && (step->writable == above->writable
+                        || step->rank != RANK_EXPLICIT)))) {
+            continue;
+        }
+        step->below = above != NULL;
+        steps[count++] = step;
+        if (above != NULL && above->writable && !step->writable
+            && step->writer != NULL
+            && path_below(step->writer, above->path) != NULL) {
+            finding_add(gen.node, FINDING_WARNING,
+                        apr_psprintf(p,
+                                     "has \"%s\" read-only, but User may write "
+                                     "to \"%s\", and put something else in "
+                                     "its place",
+                                     step->path, step->writer));
         }
     }
     view.steps->nelts = count;
 }
 
-/* Parent, anybody: plans the view of this generation, once. Returns an error
- * text or NULL. */
-static const char *view_plan(apr_pool_t *p, apr_pool_t *ptemp)
+/* Parent, anybody: plans the view of this generation. */
+static void view_plan(apr_pool_t *p, apr_pool_t *ptemp)
 {
     apr_array_header_t *names = apr_array_make(ptemp, 2, sizeof(char *));
-    const char *written = ap_server_root_relative(ptemp, gen.written);
+    const char *written = ap_server_root_relative(ptemp, gen.written), *writer;
     struct stat st;
 
-    if (view.steps != NULL) {
-        return view.error;
-    }
-    apr_pool_cleanup_register(p, NULL, view_reset, apr_pool_cleanup_null);
     view.steps = apr_array_make(p, 64, sizeof(void *));
     view.by_path = apr_hash_make(p);
+    (void)lstat(gen.jail, &view.jail); /* children look whether it is there */
     view_want(ptemp, gen.node, gen.jail, RANK_NEEDED, 1);
-    if (lstat(gen.jail, &view.jail) == -1) {
-        view.error = apr_pstrcat(p, "ChrootDir has gone: ", gen.jail, NULL);
-    }
     if (written != NULL && stat(written, &st) == 0) { /* no keyword */
-        (void)view_way(ptemp, written, &st);
+        (void)view_way(ptemp, written, &st, &writer);
     }
     APR_ARRAY_PUSH(names, const char *) = ".htaccess";
-    view_add_mappings(ptemp, rows_make(ptemp), ap_conftree, names);
+    view_add_tree(ptemp, rows_make(ptemp), ap_conftree, names);
     view_add_sockets(ptemp, "mod_cgid.c", "ScriptSock", "cgisock", 1);
     view_add_sockets(ptemp, "mod_fcgid.c", "FcgidIPCDir", FCGID_SOCKETS, 0);
+    if (view.rules) {
+        view_add_top(ptemp);
+    }
     view_add_access_files(ptemp, names);
     view_sort(ptemp);
-    return view.error;
 }
 
+/* What the builder shares with the parent: its descriptors, of which the first
+ * two stay open; with which call it is busy, and how that went. */
+enum { FD_NS, FD_ROOT, FD_HOST, FD_FROM, FD_TREE, FD_PLACE, FDS };
+
+static struct {
+    int fds[FDS];
+    const char *call, *path;
+    int error, seal, done;
+} built;
+
 #if CHROOT_VIEW
-/* A system call of the builder, which does nothing once one has failed. Says
- * to the parent what is done, and at which path. */
+static char view_stack[VIEW_STACK] __attribute__((aligned(16)));
+
+/* A system call of the builder, which does nothing once one has failed. */
 #define VIEW_CALL(call_, path_, ...)                                           \
     (built.error != 0 ? -1                                                     \
                       : (built.call = #call_, built.path = (path_),            \
@@ -2469,84 +2410,75 @@ static void view_flags(int fd, const char *path, unsigned flags, uint64_t set,
                     flags | AT_EMPTY_PATH, &attr, sizeof(attr));
 }
 
-/* Opens an absolute path below root without any symbolic link; it must still
- * be what it was in the plan, if was is given. */
-static int view_path(int root, const char *path, const struct stat *was)
+/* Opens an absolute path below root without any symbolic link. */
+static int view_path(int root, const char *path)
 {
     struct open_how how = { .flags = O_PATH | O_CLOEXEC,
                             .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_IN_ROOT };
-    struct stat st;
-    int fd = VIEW_CALL(openat2, path, root, path, &how, sizeof(how));
 
-    if (built.error == 0 && was != NULL
-        && (fstat(fd, &st) == -1 || st.st_dev != was->st_dev
-            || st.st_ino != was->st_ino)) {
-        built.error = ESTALE;
-    }
+    return VIEW_CALL(openat2, path, root, path, &how, sizeof(how));
+}
+
+/* Copies the tree of mounts at a path of the host. */
+static int view_copy(const char *path)
+{
+    int *from = &built.fds[FD_FROM], tree;
+
+    *from = view_path(built.fds[FD_HOST], path);
+    tree = VIEW_CALL(open_tree, path, *from, "",
+                     AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE
+                         | OPEN_TREE_CLOEXEC);
+    fd_close(from);
+    return tree;
+}
+
+/* An empty file system, for the view's root. */
+static int view_empty(void)
+{
+    int *from = &built.fds[FD_FROM], fd;
+
+    *from = VIEW_CALL(fsopen, "tmpfs", "tmpfs", FSOPEN_CLOEXEC);
+    (void)VIEW_CALL(fsconfig, "tmpfs", *from, FSCONFIG_CMD_CREATE, NULL, NULL,
+                    0);
+    fd = VIEW_CALL(fsmount, "tmpfs", *from, FSMOUNT_CLOEXEC,
+                   MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    fd_close(from);
     return fd;
 }
 
-/* Moves a mount to the place that was opened. */
-static void view_move(int tree, const char *path)
+/* Moves a mount to a place, which it closes. */
+static void view_move(int tree, int *place, const char *path)
 {
-    (void)VIEW_CALL(move_mount, path, tree, "", built.place, "",
+    (void)VIEW_CALL(move_mount, path, tree, "", *place, "",
                     MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-    fd_close(&built.place);
-}
-
-/* Copies the tree of mounts that belongs to a step, before anything is
- * mounted. */
-static void view_copy(view_step *step)
-{
-    if (!step->bind) {
-        return;
-    }
-    built.from = view_path(AT_FDCWD, step->path, &step->st);
-    step->tree = VIEW_CALL(open_tree, step->path, built.from, "",
-                           AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE
-                               | OPEN_TREE_CLOEXEC);
-    fd_close(&built.from);
-    view_flags(step->tree, step->path, AT_RECURSIVE,
-               MOUNT_ATTR_NOSUID | (step->writable ? 0 : MOUNT_ATTR_RDONLY)
-                   | (is_device(&step->st) ? 0 : MOUNT_ATTR_NODEV),
-               0);
-}
-
-/* Mounts an empty file system on the jail, in this namespace only: what will
- * be the root. */
-static void view_mount_root(void)
-{
-    built.from = VIEW_CALL(fsopen, "tmpfs", "tmpfs", FSOPEN_CLOEXEC);
-    (void)VIEW_CALL(fsconfig, "tmpfs", built.from, FSCONFIG_CMD_CREATE, NULL,
-                    NULL, 0);
-    built.made.fd = VIEW_CALL(fsmount, "tmpfs", built.from, FSMOUNT_CLOEXEC,
-                              MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
-                                  | MOUNT_ATTR_NOEXEC);
-    fd_close(&built.from);
-    built.place = view_path(AT_FDCWD, gen.jail, &view.jail);
-    view_move(built.made.fd, gen.jail);
+    fd_close(place);
 }
 
 /* Makes a step in the view. */
-static void view_make_step(view_step *step)
+static void view_make_step(const view_step *step)
 {
     const char *path = step->path, *name = path[1] != '\0' ? path + 1 : ".";
     const struct stat *st = &step->st;
-    int root = built.made.fd;
+    int root = built.fds[FD_ROOT], *tree = &built.fds[FD_TREE];
+    int *place = &built.fds[FD_PLACE];
 
     if (step->target != NULL) {
         (void)VIEW_CALL(symlinkat, path, step->target, root, name);
     }
-    else if (S_ISDIR(st->st_mode) && !step->below && path[1] != '\0') {
-        (void)VIEW_CALL(mkdirat, path, root, name, 0700);
-    }
     else if (!step->below && path[1] != '\0') {
-        (void)VIEW_CALL(mknodat, path, root, name, S_IFREG, 0);
+        (void)(S_ISDIR(st->st_mode)
+                   ? VIEW_CALL(mkdirat, path, root, name, 0700)
+                   : VIEW_CALL(mknodat, path, root, name, S_IFREG, 0));
     }
     if (step->bind) {
-        built.place = view_path(root, path, step->below ? st : NULL);
-        view_move(step->tree, path);
-        fd_close(&step->tree);
+        *tree = view_copy(path);
+        view_flags(*tree, path, AT_RECURSIVE,
+                   MOUNT_ATTR_NOSUID | (step->writable ? 0 : MOUNT_ATTR_RDONLY)
+                       | (is_device(st) ? 0 : MOUNT_ATTR_NODEV),
+                   0);
+        *place = view_path(root, path);
+        view_move(*tree, place, path);
+        fd_close(tree);
         return;
     }
     (void)VIEW_CALL(fchownat, path, root, name, st->st_uid, st->st_gid,
@@ -2556,106 +2488,79 @@ static void view_make_step(view_step *step)
     }
 }
 
-/* Makes the view all there is in the namespace. As its last act the builder,
- * which is root, tries the classic way out of it. */
+/* Makes what was built all there is in the namespace. As its last act the
+ * builder, which is root, tries the classic way out: it climbs from there while
+ * its own root directory is elsewhere. */
 static void view_enter(void)
 {
-    int root = built.made.fd;
+    int root = built.fds[FD_ROOT];
     struct stat st, up;
 
-    view_flags(root, gen.jail, 0, MOUNT_ATTR_RDONLY, 0);
-    (void)VIEW_CALL(fchdir, gen.jail, root);
-    (void)VIEW_CALL(pivot_root, gen.jail, ".", ".");
-    (void)VIEW_CALL(umount2, gen.jail, ".", MNT_DETACH);
-    if (built.error == 0
-        && (fstat(root, &st) == -1 || stat("/", &up) == -1
-            || st.st_dev != up.st_dev || st.st_ino != up.st_ino)) {
-        built.error = ESTALE;
-    }
-    built.place = view_path(AT_FDCWD, gen.jail, &view.jail);
-    fd_close(&built.place);
+    (void)VIEW_CALL(fchdir, "/", root);
+    (void)VIEW_CALL(pivot_root, "/", ".", ".");
+    (void)VIEW_CALL(umount2, "/", ".", MNT_DETACH);
     if (built.error == 0) {
-        built.made.seal_error = chroot(gen.jail) == -1 || fchdir(root) == -1
-                                        || stat("..", &up) == -1
-                                    ? errno
-                                : st.st_dev == up.st_dev
-                                        && st.st_ino == up.st_ino
-                                    ? 0
-                                    : EXDEV;
+        built.call = "chroot";
+        built.seal = fstat(root, &st) == -1 || fchdir(built.fds[FD_HOST]) == -1
+                             || chroot(".") == -1 || fchdir(root) == -1
+                             || stat("..", &up) == -1
+                         ? errno
+                     : is_same(&st, &up) ? 0
+                                         : EXDEV;
+        built.error = gen.mount ? 0 : built.seal; /* it is for nothing else */
     }
 }
 
 /* The builder: root, a process of its own with the memory and descriptors of
  * the parent, which waits; namespace, root, working directory and signal
- * handlers are its own. Only system calls. A deadline ends it. */
+ * handlers are its own. Only system calls. A deadline ends it. What it builds
+ * is mounted on "/", since no path leads from there into that. */
 static int view_main(void *unused)
 {
+    static const char *const ns = "/proc/self/ns/mnt", *const root = "/";
     struct sigaction end = { .sa_handler = SIG_DFL };
-    view_step **steps = (view_step **)view.steps->elts;
     sigset_t alarms;
-    int i;
+    int *fds = built.fds, i;
 
     (void)sigaction(SIGALRM, &end, NULL);
     sigemptyset(&alarms);
     sigaddset(&alarms, SIGALRM);
     (void)sigprocmask(SIG_UNBLOCK, &alarms, NULL);
     (void)alarm(VIEW_DEADLINE);
-    built.made.ns = VIEW_CALL(openat, "/proc/self/ns/mnt", AT_FDCWD,
-                              "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-    /* RESOLVE_IN_ROOT is about the working directory, which is any */
-    (void)VIEW_CALL(chdir, "/", "/");
-    view_flags(AT_FDCWD, "/", AT_RECURSIVE, 0, MS_SLAVE);
-    for (i = 0; i < view.steps->nelts; i++) {
-        view_copy(steps[i]);
+    fds[FD_NS] = VIEW_CALL(openat, ns, AT_FDCWD, ns, O_RDONLY | O_CLOEXEC);
+    fds[FD_HOST] = VIEW_CALL(openat, root, AT_FDCWD, root, O_PATH | O_CLOEXEC);
+    /* from here on "/" is the namespace's, if the server is in a chroot, too */
+    (void)VIEW_CALL(setns, ns, fds[FD_NS], CLONE_NEWNS);
+    view_flags(AT_FDCWD, root, AT_RECURSIVE, 0, MS_SLAVE);
+    fds[FD_ROOT] = gen.mount ? view_empty() : view_copy(gen.jail);
+    fds[FD_PLACE] = VIEW_CALL(openat, root, AT_FDCWD, root, O_PATH | O_CLOEXEC);
+    view_move(fds[FD_ROOT], &fds[FD_PLACE], root);
+    for (i = 0; gen.mount && i < view.steps->nelts; i++) {
+        view_make_step(APR_ARRAY_IDX(view.steps, i, view_step *));
     }
-    view_mount_root();
-    for (i = 0; i < view.steps->nelts; i++) {
-        view_make_step(steps[i]);
+    if (gen.mount) {
+        view_flags(fds[FD_ROOT], root, 0, MOUNT_ATTR_RDONLY, 0);
     }
     view_enter();
     built.done = 1;
     return 0;
 }
 
-/* Makes room for a descriptor of each mount, before the builder shares the
- * table: then each time that it grows the kernel waits for all processors. The
- * builder inherits the limit. Returns what the limit was. */
-static struct rlimit view_room(void)
+/* Builds what children will enter. Returns an errno, or 0: then built has its
+ * first two descriptors, otherwise none is left open. */
+static int view_build(void)
 {
-    struct rlimit limit, most;
-    int fd = open("/", O_PATH | O_CLOEXEC), far = -1;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == -1) {
-        limit.rlim_cur = limit.rlim_max = RLIM_INFINITY;
-    }
-    most = limit;
-    most.rlim_cur = most.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &most);
-    if (fd != -1) {
-        far = fcntl(fd, F_DUPFD_CLOEXEC, fd + view.steps->nelts + 8);
-    }
-    fd_close(&far);
-    fd_close(&fd);
-    return limit;
-}
-
-/* Builds the view that is planned. Returns an errno, or 0: then built.made has
- * its descriptors, otherwise none is left open. */
-static int view_build(apr_pool_t *ptemp)
-{
-    char *stack = apr_palloc(ptemp, VIEW_STACK + 16);
-    struct rlimit limit = view_room();
     sigset_t all, old;
     int status = 0, i;
     pid_t pid;
 
     memset(&built, 0, sizeof(built));
-    built.made.ns = built.made.fd = built.place = built.from = -1;
+    memset(built.fds, -1, sizeof(built.fds));
     built.call = "clone";
-    built.path = "the builder of the view";
+    built.path = "a mount namespace";
     sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &old);
-    pid = clone(view_main, stack + VIEW_STACK + 16 - ((uintptr_t)stack & 15),
+    pid = clone(view_main, view_stack + VIEW_STACK,
                 CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_NEWNS | SIGCHLD,
                 NULL);
     if (pid == -1) {
@@ -2666,144 +2571,110 @@ static int view_build(apr_pool_t *ptemp)
         built.error = built.done ? built.error : ETIMEDOUT;
     }
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-    for (i = 0; built.error != 0 && i < view.steps->nelts; i++) {
-        fd_close(&APR_ARRAY_IDX(view.steps, i, view_step *)->tree);
-    }
-    fd_close(&built.place);
-    fd_close(&built.from);
-    if (built.error != 0) {
-        fd_close(&built.made.ns);
-        fd_close(&built.made.fd);
+    for (i = built.error != 0 ? FD_NS : FD_HOST; i < FDS; i++) {
+        fd_close(&built.fds[i]);
     }
     return built.error;
 }
 #else
-static int view_build(apr_pool_t *ptemp)
+static int view_build(void)
 {
-    return built.error = ENOSYS; /* ChrootFixRoot says so before */
+    built.call = built.path = "a mount namespace";
+    return built.error = ENOSYS;
 }
 #endif /* CHROOT_VIEW */
 
-/* What helps when the view could not be built. */
-static const char *view_cure(void)
+/* What the last generation's children entered. */
+static view_kept *view_last(void)
 {
-    switch (built.error) {
-    case EINVAL:
-        if (strcmp(built.path, "/") == 0) {
-            return "the server is in a chroot whose root is no mount point; "
-                   "make it one, with mount --bind, or write ChrootFixRoot On";
-        }
-        /* fall through */
-    case ENOSYS:
-        return "this takes Linux 5.12 or newer; or write ChrootFixRoot On";
-    case EPERM:
-        return "this takes CAP_SYS_ADMIN, which a container has to be given; "
-               "in systemd's unit no RestrictNamespaces= and no "
-               "SystemCallFilter=~@mount; or write ChrootFixRoot On";
-    default:
-        return "look at it and try again, or write ChrootFixRoot On";
-    }
-}
+    view_kept *kept = ap_retained_data_get(VIEW_KEPT);
 
-/* The last view that worked, in the memory that restarts leave alone. Lets it
- * go when this generation needs none: whoever is in it has its namespace open.
- */
-static view_kept *view_last(server_rec *s)
-{
-    apr_pool_t *p = s->process->pool;
-    view_kept *kept;
-    void *data = NULL;
-
-    (void)apr_pool_userdata_get(&data, VIEW_KEPT, p);
-    if (data == NULL) {
-        data = kept = apr_pcalloc(p, sizeof(*kept));
+    if (kept == NULL) {
+        kept = ap_retained_data_create(VIEW_KEPT, sizeof(*kept));
         kept->ns = kept->fd = -1;
-        (void)apr_pool_userdata_set(data, VIEW_KEPT, NULL, p);
-    }
-    kept = data;
-    if (!gen.mount) {
-        fd_close(&kept->ns);
-        fd_close(&kept->fd);
     }
     return kept;
 }
 
-/* Parent, root: has the view built that children of this generation will see,
- * gen.fd. A restart tries twice; when it cannot have one, its children see the
- * last one, if ChrootDir is there. Returns an errno that was logged, or 0. */
-static int view_open(apr_pool_t *p, server_rec *s)
+/* Puts something in the place of that. It goes when nobody is in it any more:
+ * whoever is has its namespace open. */
+static void view_keep(view_kept *kept, int ns, int fd, int seal)
 {
-    view_kept *kept = view_last(s);
-    const char *error = view_plan(p, p);
-    struct stat st;
-    int restart = ap_state_query(AP_SQ_CONFIG_GEN) > 1 && kept->fd != -1
-                  && fstatat(kept->fd, gen.jail + 1, &st, 0) == 0
-                  && st.st_dev == view.jail.st_dev
-                  && st.st_ino == view.jail.st_ino;
-    int level = restart ? APLOG_ALERT : APLOG_ALERT | APLOG_STARTUP;
+    fd_close(&kept->ns);
+    fd_close(&kept->fd);
+    kept->ns = ns;
+    kept->fd = fd;
+    kept->seal = seal;
+    kept->mount = gen.mount;
+}
 
-    if (error != NULL) {
-        built.error = EINVAL;
-        ap_log_error(APLOG_MARK, level, 0, s, "%s", error);
+/* Parent, root: makes what children of this generation will enter, gen.fd: a
+ * view, or the jail, sealed if that is possible. A restart tries twice to make
+ * a view; when it cannot have one, its children see the last one, if ChrootDir
+ * is there. Returns an errno that was logged, or 0; of the jail itself that is
+ * errno, and gen.fd -1. */
+static int view_open(server_rec *s)
+{
+    view_kept *kept = view.kept = view_last();
+    struct stat st;
+    int again = is_restart() && gen.mount && kept->mount
+                && fstatat(kept->fd, gen.jail + 1, &st, 0) == 0
+                && is_same(&st, &view.jail);
+    int rv = EPERM;
+
+    built.call = "a child";
+    if (gen.mount || !kept->no_seal) {
+        rv = view_build();
+        rv = rv != 0 && again ? view_build() : rv;
     }
-    else if (view_build(p) == 0 || (restart && view_build(p) == 0)) {
-        fd_close(&kept->ns);
-        fd_close(&kept->fd);
-        *kept = built.made;
+    if (rv == 0) {
+        view_keep(kept, built.fds[FD_NS], built.fds[FD_ROOT], built.seal);
+    }
+    else if (!gen.mount) {
+        view_keep(kept, -1, open(gen.jail, O_PATH | O_DIRECTORY | O_CLOEXEC),
+                  rv);
     }
     else {
-        ap_log_error(APLOG_MARK, level, built.error, s,
-                     "ChrootFixRoot Mount: %s %s: %s", built.call, built.path,
-                     view_cure());
-    }
-    if (built.error != 0 && !restart) {
-        return built.error;
-    }
-    if (built.error != 0) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
-                     "children see what those before this restart saw: changes "
-                     "of ChrootBind, and of what URLs are mapped to outside "
-                     "%s, are not in force",
-                     gen.jail);
+        ap_log_error(APLOG_MARK,
+                     again ? APLOG_ALERT : APLOG_ALERT | APLOG_STARTUP, rv, s,
+                     "ChrootFixRoot Mount: %s %s: look at it, or write "
+                     "ChrootFixRoot On; Mount takes Linux 5.12 and "
+                     "CAP_SYS_ADMIN, which a container has to be given, and "
+                     "no RestrictNamespaces= and SystemCallFilter=~@mount in "
+                     "systemd's unit%s",
+                     built.call, built.path,
+                     again ? "; children see what those before this restart "
+                             "saw: changes of ChrootBind, and of what URLs "
+                             "are mapped to outside ChrootDir, are not in force"
+                           : "");
+        if (!again) {
+            return rv;
+        }
     }
     gen.fd = kept->fd;
-    view.kept = kept;
     return 0;
 }
 
-/* Whether the jail is in the view of this process, and is the directory that
- * was checked. */
-static int view_has_jail(server_rec *s)
+/* Parent: whether children, one of which could not be locked in, can enter the
+ * jail without a seal, as long as this server runs. At a restart they go on as
+ * the last ones did. */
+static int view_unseal(void)
 {
-    struct stat st;
-    int rv = stat(gen.jail, &st) == -1 ? errno
-             : st.st_dev == view.jail.st_dev && st.st_ino == view.jail.st_ino
-                 ? 0
-                 : ESTALE;
-
-    if (rv != 0) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
-                     "the jail %s is not in the view", gen.jail);
-    }
-    return rv == 0;
+    view.kept->no_seal |= !gen.mount && view.kept->ns != -1 && !is_restart();
+    return !gen.mount && view.kept->ns != -1 && view.kept->no_seal;
 }
 
-/* The mode in force, and of a view whether the way out of a chroot was tried
- * in it, and led nowhere. */
+/* The mode in force, and whether the way out of a chroot was tried, and led
+ * nowhere. */
 static const char *fix_root_name(apr_pool_t *p)
 {
-    if (!gen.mount) {
-        return gen.fix_root ? "On" : "Off";
-    }
-    if (view.kept == NULL) {
-        return "Mount";
-    }
-    return view.kept->seal_error == 0 ? "Mount, sealed"
-           : view.kept->seal_error == EXDEV
-               ? "Mount, not sealed: the server was started in a chroot"
-               : apr_psprintf(p, "Mount, not sealed: could not be tried, %pm",
-                              &view.kept->seal_error);
+    const char *name = gen.mount ? "Mount" : gen.fix_root ? "On" : "Off";
+
+    return view.kept == NULL ? name
+           : view.kept->seal == 0
+               ? apr_pstrcat(p, name, ", sealed", NULL)
+               : apr_psprintf(p, "%s, not sealed: %s: %pm", name, built.call,
+                              &view.kept->seal);
 }
 
 /* A line for each thing in the view but directories that lead to another. */
@@ -2842,8 +2713,8 @@ static int is_jail(const struct stat *st)
 
 /* Whether the directory name in the directory fd is the jail or below it: 1 or
  * 0, or -1 with errno when it cannot be found out, ENOENT and ESRCH only when
- * there is no such directory. Climbs by ".." until it meets the jail, or a
- * root. */
+ * there is no such directory. Climbs by ".." up to a root: the jail that is
+ * met in another mount is none, it does not hold whoever climbs on. */
 static int dir_is_inside(int fd, const char *name)
 {
     struct stat st, below = { 0 };
@@ -2851,12 +2722,8 @@ static int dir_is_inside(int fd, const char *name)
     int here = openat(fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     while (here != -1 && fstat(here, &st) == 0) {
-        if (is_jail(&st)) {
-            answer = 1;
-            break;
-        }
-        if (st.st_dev == below.st_dev && st.st_ino == below.st_ino) {
-            answer = 0;
+        if (is_same(&st, &below)) {
+            answer = is_jail(&st);
             break;
         }
         below = st;
@@ -3038,22 +2905,23 @@ static int jailer_act(server_rec *s)
  * can look anything up in it. */
 static int verify_root(server_rec *s)
 {
-    struct stat st;
+    struct stat st, jail;
     int rv;
 
     if (stat("/", &st) == -1 || chdir("/") == -1
-        || faccessat(AT_FDCWD, "/", X_OK, AT_EACCESS) == -1) {
+        || faccessat(AT_FDCWD, "/", X_OK, AT_EACCESS) == -1
+        || (gen.mount && stat(gen.jail, &jail) == -1)) {
         rv = errno;
         ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
                      "User cannot enter the jail %s", gen.jail);
         return 0;
     }
-    if (!is_jail(&st)) {
+    if (!is_jail(&st) || (gen.mount && !is_same(&jail, &view.jail))) {
         ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
                      "not in the jail %s after chroot", gen.jail);
         return 0;
     }
-    return !gen.mount || view_has_jail(s);
+    return 1;
 }
 
 /* Whether this process is in Group and can never be root again: neither its
@@ -3461,13 +3329,10 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
 static int jail_open(apr_pool_t *p, server_rec *s)
 {
     struct stat st;
-    int rv = gen.mount ? view_open(p, s) : 0;
+    int rv = view_open(s);
 
     if (rv != 0) {
         return rv;
-    }
-    if (!gen.mount) {
-        gen.fd = open(gen.jail, O_PATH | O_DIRECTORY | O_CLOEXEC);
     }
     if (gen.fd == -1 || fstat(gen.fd, &st) == -1) {
         rv = errno;
@@ -3681,8 +3546,8 @@ static int may_search(int jail)
 static int chroot_open_logs(apr_pool_t *pconf, apr_pool_t *plog,
                             apr_pool_t *ptemp, server_rec *s)
 {
-    (void)view_last(s);
     if (gen.jail == NULL) {
+        view_keep(view_last(), -1, -1, 0);
         return OK;
     }
     if (!may_confine(s) || jail_open(pconf, s) != 0) {
@@ -3929,7 +3794,7 @@ static chroot_probe act_enter(apr_pool_t *p, server_rec *s, chroot_seen *seen)
         return PROBE_NO_SEARCH;
     }
     if (!enter(s)) {
-        return PROBE_FAILED;
+        return PROBE_NOT_IN;
     }
     look(p, seen);
     return PROBE_OK;
@@ -4177,6 +4042,12 @@ static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
         }
     }
     seen_unmap(seen, answer);
+    if (answer == PROBE_NOT_IN) {
+        if (view_unseal() && jail_open(gen.findings->pool, s) == 0) {
+            return probe_entry(p, s);
+        }
+        answer = PROBE_FAILED;
+    }
     if (answer == PROBE_NO_SEARCH) {
         ap_log_error(APLOG_MARK,
                      is_restart() ? APLOG_ALERT : APLOG_ALERT | APLOG_STARTUP,
@@ -4603,7 +4474,7 @@ static int chroot_drop_privileges_last(apr_pool_t *p, server_rec *s)
         gen.dumps_core |= traceable; /* fs.suid_dumpable says so: as it was */
         return OK;
     }
-    fd_close(&gen.fd);
+    fd_close(&view_last()->fd);
     return verify_root(s) && verify_user(s) ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
@@ -4641,7 +4512,7 @@ static void chroot_child_init(apr_pool_t *p, server_rec *s)
     if (!enter(s)) {
         child_fails();
     }
-    fd_close(&gen.fd);
+    fd_close(&view_last()->fd);
     allow_core(s);
     if (gen.fix_root) {
         coredump_strip();
@@ -5101,7 +4972,7 @@ static void register_request_hooks(void)
 static apr_status_t generation_end(void *unused)
 {
     gen.configured = 0;
-    fd_close(&gen.fd);
+    gen.fd = -1; /* kept: view_last() */
     return APR_SUCCESS;
 }
 
@@ -5114,6 +4985,7 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
     apr_pool_t *scratch;
 
     memset(&gen, 0, sizeof(gen));
+    memset(&view, 0, sizeof(view));
     gen.fd = gen.tasks = gen.status = -1;
     apr_pool_cleanup_register(pconf, NULL, generation_end,
                               apr_pool_cleanup_null);
@@ -5339,10 +5211,12 @@ static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
                                apr_pool_t *ptemp, server_rec *s)
 {
     chroot_probe answer;
-    const char *error;
 
     if (gen.jail == NULL) {
         return OK;
+    }
+    if (gen.mount) {
+        view_plan(pconf, ptemp);
     }
     if (!gen.dump && findings_log(s, FINDING_ERROR) > 0) {
         return HTTP_INTERNAL_SERVER_ERROR;
@@ -5351,13 +5225,6 @@ static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
         return OK;
     }
     gen.zone = zone_for_children(pconf);
-    if (gen.mount) {
-        error = view_plan(pconf, ptemp);
-        if (error != NULL) {
-            ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s, "%s", error);
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
     if (geteuid() != 0) {
         paths_find(ptemp); /* what is known without looking */
         return OK;

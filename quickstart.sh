@@ -134,6 +134,30 @@ make_site()
     echo "<h1>Hello from the jail</h1>" > "$jail/htdocs/index.html"
     echo "<h1>Nobody may read this</h1>" > "$jail/htdocs/private/index.html"
     echo "<h1>An aliased page</h1>" > "$jail/notes/index.html"
+    mkdir "$jail/run"
+    # A CGI program that climbs as far as it goes; static, if libc can be had so
+    cat > "$tmp/climb.c" <<'END'
+#include <dirent.h>
+#include <stdio.h>
+#include <unistd.h>
+
+int main(void)
+{
+    struct dirent *entry;
+    DIR *dir;
+    int i;
+
+    for (i = 0; i < 64 && chdir("..") == 0; i++) {
+    }
+    printf("Content-Type: text/plain\n\nThe top has");
+    for (dir = opendir("."); dir && (entry = readdir(dir)) != NULL;) {
+        printf(entry->d_name[0] != '.' ? " %s" : "", entry->d_name);
+    }
+    puts(access("etc/passwd", F_OK) ? ", and no etc/passwd" : ", etc/passwd!");
+    return 0;
+}
+END
+    gcc -w -static -o "$jail/climb" "$tmp/climb.c" 2>/dev/null || :
 }
 
 # What is not compiled into this httpd is loaded.
@@ -162,7 +186,7 @@ write_config()
 {
     user=$(web_user)
     {
-        load_modules mpm_event unixd authz_core alias dir
+        load_modules mpm_event unixd authz_core alias dir cgid
         cat <<END
 LoadModule chroot_module "$tmp/build/mod_chroot.so"
 
@@ -176,11 +200,15 @@ ErrorLog "$tmp/error.log"
 StartServers 2
 
 ChrootDir "$jail"
-ChrootFixRoot On
+ChrootFixRoot $mode
 
 # Paths are written as without a jail.
 DocumentRoot "$jail/htdocs"
 Alias "/notes" "$jail/notes"
+<IfModule mod_cgid.c>
+    ScriptSock "$jail/run/cgisock"
+    ScriptAlias "/climb" "$jail/climb"
+</IfModule>
 DirectoryIndex index.html
 ForceType text/html
 
@@ -198,9 +226,22 @@ END
     } > "$tmp/httpd.conf"
 }
 
-start_httpd()
+# Mount, where the kernel allows it: -t tries.
+choose_mode()
 {
     httpd=$(/usr/bin/apxs -q SBINDIR)/$(/usr/bin/apxs -q progname)
+    mode=Mount
+    write_config
+    if ! "$httpd" -d "$tmp" -f "$tmp/httpd.conf" -t > "$tmp/log" 2>&1; then
+        say "ChrootFixRoot Mount is not possible here, so it is On:"
+        sed 's/.*\] (/    (/; s/: look at it.*//' "$tmp/log"
+        mode=On
+        write_config
+    fi
+}
+
+start_httpd()
+{
     say "Starting $httpd -d $tmp -f $tmp/httpd.conf, in which is"
     sed -n '/^Chroot/,/^Alias/ { /^[^#]/ s/^/    /p; }' "$tmp/httpd.conf"
     "$httpd" -d "$tmp" -f "$tmp/httpd.conf" -DFOREGROUND &
@@ -214,7 +255,23 @@ children()
         cut -d / -f 3
 }
 
-root_of() { readlink "/proc/$1/root"; }
+# What children see is all that there is in a mount namespace, and has no other
+# name than "/": what counts is what it is. A view has the jail at its own path.
+root_of()
+{
+    if is_same "/proc/$1/root/" /; then
+        echo /
+    elif is_same "/proc/$1/root/" "$jail" ||
+        is_same "/proc/$1/root$jail" "$jail"; then
+        echo "$jail"
+    fi
+}
+
+is_same()
+{
+    [ "$(stat -L -c %d:%i "$1" 2>&1)" = "$(stat -L -c %d:%i "$2")" ]
+}
+
 uid_of()  { awk '/^Uid:/ { print $2 }' "/proc/$1/status"; }
 
 # Every child, and there are some, has the jail as its root and is not root.
@@ -280,8 +337,13 @@ show()
     show_page /notes/ 200 "An aliased page"
     show_page /private/ 403 Forbidden
 
-    say "All files in the jail; the one in its own path is mod_chroot's link to it"
-    (cd "$jail" && find . ! -type d | sort | sed 's/^/    /')
+    if [ -x "$jail/climb" ] && grep -q cgid_module "$tmp/httpd.conf"; then
+        say "What a program in the jail finds where .. leads no further"
+        show_page /climb 200 "no etc/passwd"
+    fi
+
+    say "All files in the jail; with On one in its own path is a link to it"
+    (cd "$jail" && find . ! -type d ! -type s | sort | sed 's/^/    /')
 
     say "The processes: the parent outside, its children in $jail"
     show_processes
@@ -321,7 +383,7 @@ install_missing
 say "Building mod_chroot in $tmp/build"
 quietly build
 make_site
-write_config
+choose_mode
 start_httpd
 show
 

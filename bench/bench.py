@@ -369,8 +369,8 @@ class Bench:
                     f"mkdir -p {view}{path}\nmount --bind {path} "
                     f"{view}{path}\n" for path in (server.jail, INNER))
                 + 'exec "$@"', "sh"]
-            server.env.update(PLAYVIEW=str(view),
-                              LD_PRELOAD=self.library("playview"))
+            server.env.update(PLAYVIEW=str(view))
+        server.playview = self.library("playview")
         os.utime(root / "jail/srv/docs/page.txt", (LAST_MODIFIED[0],) * 2)
         server.setup = setup
         if setup is STOCK:
@@ -492,6 +492,7 @@ def callgrind(server, *options):
     can open it, where it exists already."""
     server.put({"srv/dumps/out": File(mode=0o666)})
     (server.jail / "srv/dumps").chmod(0o777)
+    server.env["LD_PRELOAD"] = server.playview
     server.wrapper += ["valgrind", "--tool=callgrind", "-q", "--vgdb=no",
                        f"--log-file={server.jail}/srv/dumps/valgrind",
                        "--callgrind-out-file=/srv/dumps/out", *options]

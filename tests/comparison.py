@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from harness import PLAIN, Request
 
 JAILED = "ChrootDir ${JAIL}\nChrootFixRoot On\n"
+MOUNTED = "ChrootDir ${JAIL}\nChrootFixRoot Mount\n"
 IGNORED_HEADERS = {"date", "expires", "age"}
 NOTHING = (401, 403, 404, 500)
 ABOUT_A_REQUEST = r":(alert|crit|error|warn)\] .*\[client "
@@ -28,7 +29,7 @@ class Comparison:
 
 
 def compare(server, requests, jail_config=JAILED, strip_jail=False, ignore=(),
-            refusal_ok=False, same_log=True, outside=()):
+            refusal_ok=False, same_log=True, outside=(), bind=""):
     """Ask `server` (made with mod_chroot and the configuration that both runs
     share) without the module, then jailed, and assert equal answers.
 
@@ -39,19 +40,26 @@ def compare(server, requests, jail_config=JAILED, strip_jail=False, ignore=(),
                 numbers of httpd's messages about them are compared.
     outside:    more requests, for what lies outside the jail: it answers
                 none of them with a page.
+
+    What is asked with ChrootFixRoot On is asked with Mount before, with what
+    `bind` names; every answer has to be the same there, to the letter, and
+    nothing is refused.
     """
     outside = [Request(r) if isinstance(r, str) else r for r in outside]
     requests = [Request(r) if isinstance(r, str) else r for r in requests]
     requests += outside
     so, config = server.so, server.config
     server.allow_log(ABOUT_A_REQUEST)
-    server.allow_log(r"chroot:warn\].* which is not in the jail")
+    server.allow_log(r"chroot:warn\].* (which is not in the jail|leaves )")
 
     server.so = PLAIN
     plain = _ask(server.start(), requests)
     server.stop()
     log_of_plain = server.log()
+    if jail_config == JAILED:
+        _compare_mounted(server, requests, plain, so, bind + config, ignore)
 
+    before = len(server.log())
     server.so, server.config = so, jail_config + config
     if refusal_ok:
         if not server.try_start():
@@ -62,7 +70,7 @@ def compare(server, requests, jail_config=JAILED, strip_jail=False, ignore=(),
         server.start()
     jailed = _ask(server, requests)
     server.stop()
-    log_of_jailed = server.log()[len(log_of_plain):]
+    log_of_jailed = server.log()[before:]
 
     def seen(answer):
         return _essence(server, answer, strip_jail, ignore)
@@ -80,6 +88,18 @@ def compare(server, requests, jail_config=JAILED, strip_jail=False, ignore=(),
     if same_log:
         assert _reasons(log_of_jailed) == _reasons(log_of_plain)
     return Comparison(plain, jailed)
+
+
+def _compare_mounted(server, requests, plain, so, config, ignore):
+    server.allow_log(r"chroot:warn\]")
+    server.so, server.config = so, MOUNTED + config
+    mounted = _ask(server.start(), requests)
+    server.stop()
+    ignore = [r"(?m)^TZ=.*\n", *ignore]        # children are told the zone
+    for request, was, now in zip(requests, plain, mounted):
+        was, now = (_essence(server, answer, False, ignore)
+                    for answer in (was, now))
+        assert was == now, f"{request}\n  plain: {was}\n  Mount: {now}"
 
 
 def _ask(server, requests):

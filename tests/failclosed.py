@@ -148,12 +148,11 @@ def assert_child_is_confined(server, pid):
         assert procfs.gids(pid, tid) == [GID] * 4
         assert 0 not in procfs.groups(pid, tid)
         assert procfs.capabilities(pid, tid) == 0
-        cwd = os.readlink(f"/proc/{pid}/task/{tid}/cwd")
-        assert (cwd + "/").startswith(f"{server.jail}/"), cwd
+        assert procfs.is_inside(f"/proc/{pid}/task/{tid}/cwd", server.jail)
         for fd in os.listdir(f"/proc/{pid}/task/{tid}/fd"):
             path = f"/proc/{pid}/task/{tid}/fd/{fd}"
-            assert not (os.path.isdir(path) and not
-                        os.readlink(path).startswith(str(server.jail))), path
+            assert not os.path.isdir(path) or procfs.is_inside(
+                path, server.jail), path
     procfs.each_thread(pid, is_confined)
 
 

@@ -169,17 +169,17 @@ class Builds:
 
     def module(self, name):
         """tests/mod_NAME.c as a loadable module."""
-        return self.once(f"mod_{name}", lambda: self._gcc(
+        return self.once(f"mod_{name}", lambda: self.gcc(
             f"mod_{name}.c", f"mod_{name}.so", "-shared", "-fPIC",
             *apxs("CFLAGS").split(), *apxs("EXTRA_CPPFLAGS").split(),
             f"-I{apxs('INCLUDEDIR')}", f"-I{apxs('APR_INCLUDEDIR')}"))
 
     def program(self, name):
         """tests/NAME.c as a static program: it runs in an empty jail."""
-        return self.once(name, lambda: self._gcc(
+        return self.once(name, lambda: self.gcc(
             f"{name}.c", name, "-static", "-O1"))
 
-    def _gcc(self, source, target, *flags):
+    def gcc(self, source, target, *flags):
         target = self.directory / target
         run_ok(["gcc", "-Wall", "-Wextra", "-Wno-unused-parameter",
                 TESTS / source, "-o", target, *flags])

@@ -3,6 +3,7 @@
 Everything here reads /proc and nothing else.  A process that vanishes in the
 middle raises ProcessLookupError or FileNotFoundError (both are OSError).
 """
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -44,6 +45,22 @@ def each_thread(pid, look):
 
 def thread_roots(pid):
     return each_thread(pid, root_id)
+
+
+def is_inside(path, jail):
+    """Is a directory, /proc/PID/cwd for example, the jail or in it?  Its name
+    is of no use: a sealed jail is in a mount namespace of its own."""
+    want, seen = dir_id(jail), None
+    fd = os.open(path, os.O_PATH)
+    while True:
+        st = os.fstat(fd)
+        if (st.st_dev, st.st_ino) in (want, seen):
+            os.close(fd)
+            return (st.st_dev, st.st_ino) == want
+        seen = st.st_dev, st.st_ino
+        up = os.open("..", os.O_PATH, dir_fd=fd)
+        os.close(fd)
+        fd = up
 
 
 def is_jailed(pid, jail):
@@ -163,16 +180,22 @@ def marked(marker, directory):
     """Live processes with marker (NAME=value) in their environment, or whose
     root, working directory or program lies in directory.  A CGI program gets
     an environment of its own; its directory gives it away."""
-    found = []
+    found, own, jails = [], dir_id("/"), set()
+    for place in (directory, *Path(directory).glob("*/")):
+        with contextlib.suppress(OSError):
+            jails.add(dir_id(place))
     for pid in pids():
         try:
             raw = Path(f"/proc/{pid}/environ").read_bytes()
             places = [os.readlink(f"/proc/{pid}/{link}")
                       for link in ("root", "cwd", "exe")]
+            root = root_id(pid)
         except OSError:
             continue
-        if marker.encode() in raw.split(b"\0") or any(
-                place.startswith(f"{directory}/") for place in places):
+        if (marker.encode() in raw.split(b"\0")
+                or any(place.startswith(f"{directory}/") for place in places)
+                or root in jails or root != own
+                and os.path.exists(f"/proc/{pid}/root{directory}")):
             if alive(pid):
                 found.append(pid)
     return found

@@ -531,21 +531,24 @@ def ask(port, requests):
 DENIED = (401, 403)
 
 
-def judge(case, plain, jailed):
-    """What is wrong -> [(how bad, text)], the worst first."""
+def judge(case, plain, jailed, mode="On"):
+    """What is wrong -> [(how bad, text)], the worst first.  With Mount every
+    answer has to be the same."""
     found = []
     top = case.jail.split("/")[1]       # a listing shows what the link is in
     shown = f'<li><a href="{top}/"> {top}/</a></li>\n'
     for request, was, now in zip(case.requests, plain, jailed):
-        now = (*now[:3], now[3].replace(shown, ""))
-        if was == now or (now[0] == 404 and case.jail in request[1]):
+        if mode != "Mount":
+            now = (*now[:3], now[3].replace(shown, ""))
+        if was == now or (mode != "Mount" and now[0] == 404
+                          and case.jail in request[1]):
             continue            # the jail's own path has no URL in it
         text = f"{request}\n    plain  {was}\n    jailed {now}"
         if was[0] in DENIED and now[0] < 400:
             found.append(("OPENED", text))
         elif now[0] == 200 and was[0] != 200:
             found.append(("APPEARED", text))
-        elif case.closed:
+        elif case.closed or mode == "Mount":
             found.append(("DIFFERS", text))
         elif now[0] not in (*DENIED, 404, was[0]):
             found.append(("CHANGED", text))
@@ -558,7 +561,7 @@ class Runner:
 
     def __init__(self, base, so, mode="On"):
         self.base, self.so, self.count = Path(base), so, 0
-        self.jail_directives = MODES[mode]
+        self.mode, self.jail_directives = mode, MODES[mode]
         self.said = []
         self.refused = self.broken = self.judged = self.denied = 0
 
@@ -592,7 +595,7 @@ class Runner:
             return []
         self.judged += 1
         self.denied += sum(answer[0] in DENIED for answer in plain)
-        return judge(case, plain, jailed)
+        return judge(case, plain, jailed, self.mode)
 
     def answers(self, server, case):
         try:

@@ -332,7 +332,7 @@ def test_a_jail_that_contains_its_own_path_is_entered_once(httpd, mpm,
     server.assert_jailed()
     server.graceful()
     server.assert_jailed()
-    assert procfs.root_path(server.workers()[0]) == str(server.jail)
+    assert procfs.root_id(server.workers()[0]) == procfs.dir_id(server.jail)
 
 
 def test_the_modules_directives_are_listed(httpd):

@@ -356,7 +356,12 @@ def test_the_first_three_lines_of_the_readme_make_a_jail(
         block("LoadModule chroot_module modules/mod_chroot.so"), so=PLAIN)
     (server.root / "modules").symlink_to(builds.variant("late").parent)
     server.start()
-    server.assert_jailed()
+    assert ", sealed)" in server.log()
+    for pid in server.serving():
+        wait_for(lambda: procfs.root_id(pid) != procfs.dir_id("/"), "a view")
+        root = f"/proc/{pid}/root"
+        assert os.listdir(root) == ["srv"] and os.listdir(root + "/srv") == [
+            "www"]
     assert server.get("/").status == 404
 
 
@@ -665,7 +670,8 @@ def test_a_database_is_reached_by_an_address_or_a_mounted_socket(php):
         assert "Temporary failure in name resolution" in second
         server.shell(block(DATABASE))
         server.put({"etc/hosts": "127.0.0.1 localhost\n"})
-        assert server.get("/connect.php").text == "yes yes yes "
+        wait_for(lambda: server.get("/connect.php").text == "yes yes yes ",
+                 "new children")
 
 
 # ------------------------------------------------------------- TLS, libraries

@@ -16,6 +16,8 @@ import failclosed as fc
 import procfs
 from harness import GID, UID, Dir, File, run_ok, self_link, wait_for
 
+# A server that may not make a mount namespace
+UNSEALED = ["setpriv", "--bounding-set=-sys_admin"]
 AS_USER = ["setpriv", f"--reuid={UID}", f"--regid={GID}", "--clear-groups"]
 YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 
@@ -37,6 +39,7 @@ HELD = {
     "ptrace-parent": "EPERM",
     "signal-parent": "EPERM",
     "path-socket": "ENOENT",
+    "directory-moved-out": "ENOENT",
 }
 
 NO_PROC = dict.fromkeys(["proc-1", "proc-parent", "proc-pid"], "ENOENT")
@@ -61,7 +64,6 @@ BY_DESIGN = {
     "abstract-socket": "ok",
     "passed-descriptor": "ok",
     "tcp": "ok",
-    "directory-moved-out": "ok",
 }
 
 
@@ -229,13 +231,24 @@ def test_a_proc_in_the_jail_is_a_way_out(with_escape, outside, variant):
     assert found == {**HELD, **WITH_PROC, **BY_DESIGN}
 
 
-def test_a_set_user_id_program_is_a_way_out(with_escape, outside, variant):
-    """For who is root: the classic; the start warns of it."""
-    server = with_escape(mode=0o4755)
+@pytest.mark.parametrize("sealed, outcome", [(True, "EPERM"), (False, "ok")])
+def test_a_set_user_id_program_is_a_way_out_where_nothing_is_sealed(
+        with_escape, outside, variant, sealed, outcome):
+    """For who is root: the classic; the start warns of it.  In a namespace that
+    is not its own a process gets nothing by such a program."""
+    server = with_escape(mode=0o4755, wrapper=[] if sealed else UNSEALED)
     server.expect_log(r":warn\].*/escape \(owner 0:0, mode 4755\) is set-user")
     server.start()
+    assert (", sealed)" in server.log()) == sealed
     assert escape(server, outside(server), "second-chroot") == \
-        {"second-chroot": "ok"}
+        {"second-chroot": outcome}
+
+
+def test_a_directory_that_is_moved_out_is_a_way_where_nothing_is_sealed(
+        with_escape, outside):
+    server = with_escape(wrapper=UNSEALED).start()
+    assert escape(server, outside(server), "directory-moved-out") == \
+        {"directory-moved-out": "ok"}
 
 
 @pytest.mark.parametrize("core", ["", "CoreDumpDirectory /tmp\n"])

@@ -123,7 +123,8 @@ def test_a_process_that_stays_is_reported(attacked, mpm, variant, attack):
             wrong += [f"{pid}: {fd}, {target}"
                       for fd, target in procfs.fds(pid).items()
                       if os.path.isdir(f"/proc/{pid}/fd/{fd}")
-                      and not target.startswith(str(server.jail))]
+                      and not procfs.is_inside(f"/proc/{pid}/fd/{fd}",
+                                               server.jail)]
     finally:
         kill_all(server)
     assert not wrong, f"a way out stays open: {wrong}"

@@ -34,7 +34,7 @@ def same(httpd):
     """compare(), on a server that prepare(server) may change before."""
     def run(config, requests=USUAL, files=None, prepare=None, at=None,
             jail_config=JAILED, strip_jail=False, ignore=(), same_log=True,
-            outside=(), **options):
+            outside=(), bind="", **options):
         server = httpd(config, **options)
         if prepare:
             prepare(server)
@@ -45,7 +45,7 @@ def same(httpd):
                     for each in requests]
         done = comparison.compare(
             server, requests, jail_config=jail_config, strip_jail=strip_jail,
-            ignore=ignore, same_log=same_log, outside=outside)
+            ignore=ignore, same_log=same_log, outside=outside, bind=bind)
         done.server = server
         return done
     return run
@@ -549,6 +549,7 @@ def test_cgi_programs_see_inner_paths(same, builds, variant):
 def test_shell_scripts_run_where_they_lie(same):
     same(UNCHUNKED + ROOT + 'ScriptAlias "/cgi/" "${JAIL}/cgi/"\n', ["/cgi/x"],
          mpm="prefork", modules=["cgi", "env"], strip_jail=True,
+         bind="ChrootBind /bin/sh /lib /lib64 /usr/lib\n",
          files={**FILES, "bin/sh": BUSYBOX, "cgi/y": "data",
                 "cgi/x": script(
              "read x < y; echo $x; pwd; echo $SCRIPT_FILENAME")})

@@ -62,11 +62,15 @@ def test_once_shows_that_the_jail_is_true_and_leaves_nothing(
                          env=env, cwd="/", timeout=120)
     assert status == 0, output
     assert "Installing" not in output and "and stay" not in output
-    assert f'ChrootDir "{tmp(output)}/jail"\n    ChrootFixRoot On\n' in output
+    mode = "On" if wrapper is CONTAINED else "Mount"
+    assert f'ChrootDir "{tmp(output)}/jail"\n    ChrootFixRoot {mode}\n' in output
+    assert ("(1)Operation not permitted: ChrootFixRoot Mount: clone" in output
+            ) == (mode == "On")
+    assert "/climb -> 200 The top has " in output
     files = output.partition("All files in the jail")[2].partition("==>")[0]
     assert [line.split("/", 1)[1] for line in files.splitlines()[1:]] == [
-        "htdocs/index.html", "htdocs/private/index.html", "notes/index.html",
-        f"{tmp(output)}/jail"[1:]]
+        "climb", "htdocs/index.html", "htdocs/private/index.html",
+        "notes/index.html", *[f"{tmp(output)}/jail"[1:]] * (mode == "On")]
     assert f"127.0.0.1:{port}" in output
     assert "Hello from the jail" in output and "403" in output
     roots = re.findall(r"child +\d+: root (\S+), uid (\d+)", output)

@@ -471,7 +471,7 @@ def test_mod_status_names_the_jail(jailed, variant):
     server = jailed("ChrootFixRoot On\n<Location /s>\n"
                     "SetHandler server-status\n</Location>\n",
                     modules=["status"])
-    line = f"ChrootDir: {server.jail} ({variant} chroot, ChrootFixRoot On)"
+    line = f"ChrootDir: {server.jail} ({variant} chroot, ChrootFixRoot On, sealed)"
     assert f"<p>{line}</p>" in server.get("/s").text
     assert line in server.get("/s?auto").text.splitlines()
 
@@ -480,7 +480,7 @@ def test_run_cfg_has_a_line_beside_that_of_mod_unixd(site):
     site.conf("run", "ChrootDir /srv/www\nChrootFixRoot On\n")
     output = site.httpd("/srv/run.conf", "-t", "-D", "DUMP_RUN_CFG")[1]
     assert 'ChrootDir: "/srv/www"\n' in output
-    assert "ChrootFixRoot: On\n" in output
+    assert "ChrootFixRoot: On, sealed\n" in output
 
 
 def test_many_paths_are_looked_at_in_the_report_and_few_at_start(site):
