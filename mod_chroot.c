@@ -1251,6 +1251,11 @@ static void look_backends(const ap_directive_t *node, char **words)
         if (host != NULL) {
             need_host(node, host + 5, FINDING_WARNING);
         }
+        if (gen.fix_root && strstr(*words, "fcgi://") != NULL) {
+            finding_add(node, FINDING_NOTE,
+                        "passes inner names on; a FastCGI server that is not "
+                        "in the jail finds no file, see CAVEATS.md");
+        }
     }
 }
 
@@ -2276,9 +2281,8 @@ static void view_add_row(apr_pool_t *p, const ap_directive_t *node, size_t i)
             word = ap_getword_conf(p, &args);
         }
     }
-    else if (strcasecmp(word, "disabled") == 0
-             || strcasecmp(word, "enabled") == 0) {
-        return; /* UserDir, and the rest are names */
+    else if (is_user_list(word)) {
+        return;
     }
     for (n = 0; *word != '\0'; n++) {
         if (which == n || which == WORD_ALL
@@ -5265,14 +5269,23 @@ static int bind_lacks(apr_pool_t *p, chroot_path *path)
     return path->path[1] != '\0';
 }
 
-/* Whether what is at a path, or above it, makes the line for another one
+/* Whether another line, for the same path or one above it, makes one
  * superfluous. */
-static int bind_covers(const chroot_path *bind, const chroot_path *other)
+static int bind_is_covered(const apr_array_header_t *binds,
+                           const chroot_path *bind)
 {
-    return bind != other && path_below(other->path, bind->path) != NULL
-           && bind->mode >= other->mode
-           && (strcmp(bind->path, other->path) != 0 || bind->mode > other->mode
-               || bind < other);
+    const chroot_path *other = (chroot_path *)binds->elts;
+    int i;
+
+    for (i = 0; i < binds->nelts; i++, other++) {
+        if (other != bind && path_below(bind->path, other->path) != NULL
+            && other->mode >= bind->mode
+            && (other->mode > bind->mode || other < bind
+                || strcmp(bind->path, other->path) != 0)) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /* The ChrootBind lines that are missing, each with its reason. */
@@ -5280,7 +5293,7 @@ static void report_binds(apr_pool_t *p, apr_file_t *out)
 {
     apr_array_header_t *binds = apr_array_make(p, 16, sizeof(chroot_path));
     chroot_path *bind, *last = NULL, path;
-    int i, j;
+    int i, same;
 
     for (i = 0; i < gen.paths->nelts; i++) {
         path = APR_ARRAY_IDX(gen.paths, i, chroot_path);
@@ -5291,12 +5304,7 @@ static void report_binds(apr_pool_t *p, apr_file_t *out)
     qsort(binds->elts, binds->nelts, sizeof(chroot_path), binds_sorter);
     bind = (chroot_path *)binds->elts;
     for (i = 0; i < binds->nelts; i++, bind++) {
-        for (j = 0;
-             j < binds->nelts
-             && !bind_covers(&APR_ARRAY_IDX(binds, j, chroot_path), bind);
-             j++) {
-        }
-        if (j < binds->nelts) {
+        if (bind_is_covered(binds, bind)) {
             continue;
         }
         if (last == NULL && !gen.mount) {
@@ -5305,15 +5313,14 @@ static void report_binds(apr_pool_t *p, apr_file_t *out)
                 "to be copied, by these lines:",
                 out);
         }
-        if (last == NULL || strcmp(last->need, bind->need) != 0) {
+        same = last != NULL && strcmp(last->need, bind->need) == 0;
+        if (!same) {
             apr_file_printf(out, "\n# %s", bind->need);
         }
-        apr_file_printf(out, "%s %s",
-                        last != NULL && strcmp(last->need, bind->need) == 0
-                                && last->mode == bind->mode
-                            ? ""
-                        : bind->mode ? "\nChrootBind rw"
-                                     : "\nChrootBind",
+        if (!same || last->mode != bind->mode) {
+            apr_file_puts(bind->mode ? "\nChrootBind rw" : "\nChrootBind", out);
+        }
+        apr_file_printf(out, " %s",
                         strpbrk(bind->path, " \t\"'\\") != NULL
                             ? word_quoted(p, bind->path)
                             : bind->path);
