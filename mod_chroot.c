@@ -1177,16 +1177,19 @@ static const char *copy_cure(apr_pool_t *p, const char *path)
 
 /* What ChrootBind names so that children see a path: of a file the directory,
  * as a file is mounted as it was, and would not change with its name; but not
- * a directory of all kinds of things, such as /etc. */
+ * one of all kinds of things, such as /etc. NULL for a file in such a directory
+ * that decides: an old one would go on doing so. */
 static const char *bind_meant(apr_pool_t *p, const chroot_path *path)
 {
     const char *dir = path_parent(p, path->path);
     struct stat st;
 
-    return stat(path->path, &st) == 0 && !S_ISDIR(st.st_mode)
-                   && (strchr(dir + 1, '/') != NULL || (path->does & DECIDES))
-               ? dir
-               : path->path;
+    if (stat(path->path, &st) == -1 || S_ISDIR(st.st_mode)) {
+        return path->path;
+    }
+    return strchr(dir + 1, '/') != NULL ? dir
+           : path->does & DECIDES       ? NULL
+                                        : path->path;
 }
 
 /* The cure for a path that children do not find. What is written to, or made by
@@ -1194,12 +1197,15 @@ static const char *bind_meant(apr_pool_t *p, const chroot_path *path)
  */
 static const char *path_cure(apr_pool_t *p, const chroot_path *path)
 {
+    const char *bind;
     struct stat st;
 
     if (gen.mount) {
-        return apr_psprintf(p, "write \"ChrootBind %s%s\"",
-                            path->mode == W_OK ? "rw " : "",
-                            bind_meant(p, path));
+        bind = bind_meant(p, path);
+        return bind == NULL
+                   ? "move it to a directory of its own, for ChrootBind"
+                   : apr_psprintf(p, "write \"ChrootBind %s%s\"",
+                                  path->mode == W_OK ? "rw " : "", bind);
     }
     if (path->mode == W_OK) {
         return apr_psprintf(p, "name a directory there, owner %s",
@@ -5260,6 +5266,9 @@ static int bind_lacks(apr_pool_t *p, chroot_path *path)
         return 0; /* httpd would read another directive, or another name */
     }
     path->path = bind_meant(p, path);
+    if (path->path == NULL) {
+        return 0;
+    }
     path->mode = path->mode == W_OK;
     if (!need_is_of_module(path)) {
         path->need = apr_pstrcat(p, "needed by: ", node_place(p, path->node),
