@@ -920,6 +920,12 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
     const char *path = words[n], *end = "", *c = NULL;
     size_t length, all;
 
+    if (row->form == FORM_NONE
+        || (row->form == FORM_PHP && php_setting(words[0]) == -1)
+        || (row->form == FORM_TARGET && rule_has(words, urls))
+        || (row->form == FORM_TESTED && !is_file_test(words[n + 1]))) {
+        return NULL;
+    }
     switch (row->form) {
     case FORM_TYPED:
         c = strchr(path, ':');
@@ -943,17 +949,8 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
     case FORM_COMMAND:
         end = " ";
         break;
-    case FORM_PHP:
-        path = php_setting(words[0]) != -1 ? path : "";
-        break;
-    case FORM_TARGET:
-        path = rule_has(words, urls) ? "" : path;
-        break;
-    case FORM_TESTED:
-        path = is_file_test(words[n + 1]) ? path : "";
-        break;
     default:
-        path = row->form == FORM_NONE ? "" : path;
+        break;
     }
     length = all = strcspn(path, end);
     if (row->does & (MAPS | DECIDES)) {
@@ -4280,25 +4277,23 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
     struct stat st;
     int is_there = stat(name, &st) == 0;
 
-    switch (path->fate) {
-    case FATE_UNKNOWN:
-    case FATE_INSIDE:
+    if (path->fate == FATE_UNKNOWN || path->fate == FATE_INSIDE) {
         return NULL;
-    case FATE_EMPTY:
+    }
+    if (path->fate == FATE_EMPTY) {
         return inner != NULL || !is_there || dir_is_empty(name)
                    ? NULL
                    : apr_psprintf(p,
                                   "%s \"%s\", which is empty in the jail and "
                                   "not outside: what was mounted there?",
                                   path->need != NULL ? "needs" : "names", name);
-    case FATE_BROKEN:
+    }
+    if (path->fate == FATE_BROKEN) {
         return apr_psprintf(p,
                             "names \"%s\", where children do not find the "
                             "interpreter or the libraries of a program; see "
                             "CAVEATS.md",
                             name);
-    default:
-        break;
     }
     if (path->need != NULL && strcmp(name, gen.jail) == 0) {
         return apr_psprintf(p,
@@ -5255,7 +5250,7 @@ static int bind_lacks(apr_pool_t *p, chroot_path *path)
 
     if ((path->need == NULL && path->level == FINDING_NOTE)
         || (path->does & MAPS)
-        || (!gen.mount && path->need == NULL && path_inside(path->path) != NULL)
+        || (!gen.mount && path_inside(path->path) != NULL)
         || (path->fate != FATE_OUTSIDE && path->fate != FATE_MISSING
             && path->fate != FATE_LEADS_OUT && path->fate != FATE_READ_ONLY)
         || stat(path->path, &st) == -1) {
