@@ -913,6 +913,12 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
     const char *path = words[n], *end = "", *c = NULL;
     size_t length, all;
 
+    if (row->form == FORM_NONE
+        || (row->form == FORM_PHP && php_setting(words[0]) == -1)
+        || (row->form == FORM_TARGET && rule_has(words, urls))
+        || (row->form == FORM_TESTED && !is_file_test(words[n + 1]))) {
+        return NULL;
+    }
     switch (row->form) {
     case FORM_TYPED:
         c = strchr(path, ':');
@@ -936,17 +942,8 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
     case FORM_COMMAND:
         end = " ";
         break;
-    case FORM_PHP:
-        path = php_setting(words[0]) != -1 ? path : "";
-        break;
-    case FORM_TARGET:
-        path = rule_has(words, urls) ? "" : path;
-        break;
-    case FORM_TESTED:
-        path = is_file_test(words[n + 1]) ? path : "";
-        break;
     default:
-        path = row->form == FORM_NONE ? "" : path;
+        break;
     }
     length = all = strcspn(path, end);
     if (row->does & (MAPS | DECIDES)) {
@@ -1133,16 +1130,19 @@ static const char *copy_cure(apr_pool_t *p, const char *path)
 
 /* What ChrootBind names so that children see a path: of a file the directory,
  * as a file is mounted as it was, and would not change with its name; but not
- * a directory of all kinds of things, such as /etc. */
+ * one of all kinds of things, such as /etc. NULL for a file in such a directory
+ * that decides: an old one would go on doing so. */
 static const char *bind_meant(apr_pool_t *p, const chroot_path *path)
 {
     const char *dir = path_parent(p, path->path);
     struct stat st;
 
-    return stat(path->path, &st) == 0 && !S_ISDIR(st.st_mode)
-                   && (strchr(dir + 1, '/') != NULL || (path->does & DECIDES))
-               ? dir
-               : path->path;
+    if (stat(path->path, &st) == -1 || S_ISDIR(st.st_mode)) {
+        return path->path;
+    }
+    return strchr(dir + 1, '/') != NULL ? dir
+           : path->does & DECIDES       ? NULL
+                                        : path->path;
 }
 
 /* The cure for a path that children do not find. What is written to, or made by
@@ -1150,12 +1150,15 @@ static const char *bind_meant(apr_pool_t *p, const chroot_path *path)
  */
 static const char *path_cure(apr_pool_t *p, const chroot_path *path)
 {
+    const char *bind;
     struct stat st;
 
     if (gen.mount) {
-        return apr_psprintf(p, "write \"ChrootBind %s%s\"",
-                            path->mode == W_OK ? "rw " : "",
-                            bind_meant(p, path));
+        bind = bind_meant(p, path);
+        return bind == NULL
+                   ? "move it to a directory of its own, for ChrootBind"
+                   : apr_psprintf(p, "write \"ChrootBind %s%s\"",
+                                  path->mode == W_OK ? "rw " : "", bind);
     }
     if (path->mode == W_OK) {
         return apr_psprintf(p, "name a directory there, owner %s",
@@ -1206,6 +1209,11 @@ static void look_backends(const ap_directive_t *node, char **words)
         host = strstr(*words, "host=");
         if (host != NULL) {
             need_host(node, host + 5, FINDING_WARNING);
+        }
+        if (gen.fix_root && strstr(*words, "fcgi://") != NULL) {
+            finding_add(node, FINDING_NOTE,
+                        "passes inner names on; a FastCGI server that is not "
+                        "in the jail finds no file, see CAVEATS.md");
         }
     }
 }
@@ -2168,8 +2176,7 @@ static void view_add_mapped(apr_pool_t *p, const ap_directive_t *node,
         }
     }
     if (path == NULL && (row->does & NAMES) && strchr(words[n], ':') == NULL
-        && strcasecmp(words[0], "disabled") != 0
-        && strcasecmp(words[0], "enabled") != 0) {
+        && !is_user_list(words[0])) {
         path = rest = "/"; /* UserDir: below anybody's home */
     }
     if (path != NULL && *rest != '\0' && strchr(path + 1, '/') == NULL
@@ -4122,25 +4129,23 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
     struct stat st;
     int is_there = stat(name, &st) == 0;
 
-    switch (path->fate) {
-    case FATE_UNKNOWN:
-    case FATE_INSIDE:
+    if (path->fate == FATE_UNKNOWN || path->fate == FATE_INSIDE) {
         return NULL;
-    case FATE_EMPTY:
+    }
+    if (path->fate == FATE_EMPTY) {
         return inner != NULL || !is_there || dir_is_empty(name)
                    ? NULL
                    : apr_psprintf(p,
                                   "%s \"%s\", which is empty in the jail and "
                                   "not outside: what was mounted there?",
                                   path->need != NULL ? "needs" : "names", name);
-    case FATE_BROKEN:
+    }
+    if (path->fate == FATE_BROKEN) {
         return apr_psprintf(p,
                             "names \"%s\", where children do not find the "
                             "interpreter or the libraries of a program; see "
                             "CAVEATS.md",
                             name);
-    default:
-        break;
     }
     if (path->need != NULL && strcmp(name, gen.jail) == 0) {
         return apr_psprintf(p,
@@ -5091,7 +5096,7 @@ static int bind_lacks(apr_pool_t *p, chroot_path *path)
 
     if ((path->need == NULL && path->level == FINDING_NOTE)
         || (path->does & MAPS)
-        || (!gen.mount && path->need == NULL && path_inside(path->path) != NULL)
+        || (!gen.mount && path_inside(path->path) != NULL)
         || (path->fate != FATE_OUTSIDE && path->fate != FATE_MISSING
             && path->fate != FATE_LEADS_OUT && path->fate != FATE_READ_ONLY)
         || stat(path->path, &st) == -1) {
@@ -5102,6 +5107,9 @@ static int bind_lacks(apr_pool_t *p, chroot_path *path)
         return 0; /* httpd would read another directive, or another name */
     }
     path->path = bind_meant(p, path);
+    if (path->path == NULL) {
+        return 0;
+    }
     path->mode = path->mode == W_OK;
     if (!need_is_of_module(path)) {
         path->need = apr_pstrcat(p, "needed by: ", node_place(p, path->node),
@@ -5111,14 +5119,23 @@ static int bind_lacks(apr_pool_t *p, chroot_path *path)
     return path->path[1] != '\0';
 }
 
-/* Whether what is at a path, or above it, makes the line for another one
+/* Whether another line, for the same path or one above it, makes one
  * superfluous. */
-static int bind_covers(const chroot_path *bind, const chroot_path *other)
+static int bind_is_covered(const apr_array_header_t *binds,
+                           const chroot_path *bind)
 {
-    return bind != other && path_below(other->path, bind->path) != NULL
-           && bind->mode >= other->mode
-           && (strcmp(bind->path, other->path) != 0 || bind->mode > other->mode
-               || bind < other);
+    const chroot_path *other = (chroot_path *)binds->elts;
+    int i;
+
+    for (i = 0; i < binds->nelts; i++, other++) {
+        if (other != bind && path_below(bind->path, other->path) != NULL
+            && other->mode >= bind->mode
+            && (other->mode > bind->mode || other < bind
+                || strcmp(bind->path, other->path) != 0)) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /* The ChrootBind lines that are missing, each with its reason. */
@@ -5126,7 +5143,7 @@ static void report_binds(apr_pool_t *p, apr_file_t *out)
 {
     apr_array_header_t *binds = apr_array_make(p, 16, sizeof(chroot_path));
     chroot_path *bind, *last = NULL, path;
-    int i, j;
+    int i, same;
 
     for (i = 0; i < gen.paths->nelts; i++) {
         path = APR_ARRAY_IDX(gen.paths, i, chroot_path);
@@ -5137,12 +5154,7 @@ static void report_binds(apr_pool_t *p, apr_file_t *out)
     qsort(binds->elts, binds->nelts, sizeof(chroot_path), binds_sorter);
     bind = (chroot_path *)binds->elts;
     for (i = 0; i < binds->nelts; i++, bind++) {
-        for (j = 0;
-             j < binds->nelts
-             && !bind_covers(&APR_ARRAY_IDX(binds, j, chroot_path), bind);
-             j++) {
-        }
-        if (j < binds->nelts) {
+        if (bind_is_covered(binds, bind)) {
             continue;
         }
         if (last == NULL && !gen.mount) {
@@ -5151,15 +5163,14 @@ static void report_binds(apr_pool_t *p, apr_file_t *out)
                 "to be copied, by these lines:",
                 out);
         }
-        if (last == NULL || strcmp(last->need, bind->need) != 0) {
+        same = last != NULL && strcmp(last->need, bind->need) == 0;
+        if (!same) {
             apr_file_printf(out, "\n# %s", bind->need);
         }
-        apr_file_printf(out, "%s %s",
-                        last != NULL && strcmp(last->need, bind->need) == 0
-                                && last->mode == bind->mode
-                            ? ""
-                        : bind->mode ? "\nChrootBind rw"
-                                     : "\nChrootBind",
+        if (!same || last->mode != bind->mode) {
+            apr_file_puts(bind->mode ? "\nChrootBind rw" : "\nChrootBind", out);
+        }
+        apr_file_printf(out, " %s",
                         strpbrk(bind->path, " \t\"'\\") != NULL
                             ? word_quoted(p, bind->path)
                             : bind->path);

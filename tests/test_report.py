@@ -173,6 +173,18 @@ def test_debians_default_site_lacks_nothing_in_a_view(site):
     assert "View: ro /usr/share/apache2/icons, by Alias at " in output
 
 
+def test_a_file_that_decides_is_not_bound_alone_nor_with_all_of_etc(site):
+    """It would go on deciding when another one has taken its place."""
+    site.conf("etc", "LoadModule authn_file_module ${MODULES}/"
+              "mod_authn_file.so\nChrootDir /srv/www\nChrootFixRoot Mount\n"
+              "<Location />\nAuthUserFile /etc/hostname\n</Location>\n")
+    output = site.httpd("/srv/etc.conf", "-t", "-D", "DUMP_CHROOT")[1]
+    assert re.search('error: AuthUserFile at .* names "/etc/hostname", which is '
+                     "not in the jail; move it to a directory of its own",
+                     output)
+    assert "\nChrootBind" not in output
+
+
 def findings(output):
     return re.findall(r"(?m)^(?:error|warning): (.*)$", output)
 

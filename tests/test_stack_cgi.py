@@ -65,7 +65,8 @@ def cgi_server(httpd, builds, cgi, **options):
     if cgi == "cgid":
         server.config += CGI_SOCK
         server.put({"run": Dir, **self_link(server.jail)})
-    server.allow_log("to the log|from script 'wrong'|/(broken|plain|missing)|"
+    server.allow_log("do not find the interpreter|to the log|"
+                     "from script 'wrong'|/(broken|plain|missing)|"
                      "before headers: (broken|plain)|needs /bin/not-there")
     return server
 
@@ -207,7 +208,7 @@ def test_what_programs_need_in_the_jail(httpd, builds, column):
     server = ready(httpd, builds, column, ["cgi"])
     put_repository(server)
     server.put(copies(GIT, GIT_BACKEND))
-    server.allow_log("stderr from|SetEnv|"
+    server.allow_log("do not find the interpreter|stderr from|SetEnv|"
                      r"before headers: git|exec of 'echo")
 
     def found():
