@@ -27,6 +27,9 @@ lacks_call()
 note_lacking()
 {
     ! lacks_call mount_setattr || lacking="$lacking mount_setattr"
+    # since then name services are in libc itself
+    dpkg --compare-versions "$(getconf GNU_LIBC_VERSION | cut -d ' ' -f 2)" \
+        ge 2.34 || lacking="$lacking glibc-2.34"
     export CHROOT_TEST_LACKS="$lacking"
     [ -z "$lacking" ] || say "This release has no$lacking"
 }
@@ -57,6 +60,7 @@ echo phpmyadmin phpmyadmin/dbconfig-install boolean false |
 # what looks at it.
 need apache2 apache2-dev apache2-suexec-pristine apache2-utils \
     libapache2-mod-fcgid libapache2-mod-perl2 libapache2-mod-php \
+    libcgi-pm-perl \
     libapache2-mod-security2 libapache2-mod-wsgi-py3 modsecurity-crs \
     libaprutil1-dbd-pgsql libaprutil1-dbd-sqlite3 libaprutil1-ldap \
     autoconf automake build-essential clang gcc git libc6-dev \

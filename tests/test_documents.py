@@ -18,8 +18,9 @@ import threading
 import pytest
 
 import procfs
-from harness import (BUSYBOX, MOD_PHP, MULTIARCH, PLAIN, PROJECT, TESTS, UID, USER, Dir,
-                     Link, Mode, Server, put, read, run, run_ok, script, wait_for)
+from harness import (BUSYBOX, MOD_PHP, MULTIARCH, PLAIN, PROJECT, TESTS, UID,
+                     USER, Dir, Link, Mode, Server, installed, needs, put,
+                     read, run, run_ok, script, wait_for)
 
 README = (PROJECT / "README.md").read_text()
 CAVEATS = (PROJECT / "CAVEATS.md").read_text()
@@ -279,6 +280,11 @@ def test_the_report_in_the_readme_is_one_of_those_that_are_tested():
 
 # -------------------------------------------------------- the site, in /srv
 
+# Debian 11 has it as C.UTF-8.
+C_UTF8 = installed("/usr/lib/locale/C.[Uu][Tt][Ff]*").replace(
+    "/usr/lib/locale", "")
+
+
 class Documented(Server):
     """httpd, and commands, in a mount namespace where /srv is ROOT/srv."""
 
@@ -313,7 +319,8 @@ class Documented(Server):
                          f"{self.root}/{self.pid_file}")
                 .replace("/root/lookups", f"{self.root}/lookups")
                 .replace("service apache2", "apachectl")
-                .replace("x86_64-linux-gnu", MULTIARCH))
+                .replace("x86_64-linux-gnu", MULTIARCH)
+                .replace("/C.utf8", C_UTF8))
 
     def shell(self, text):
         """Run a document's commands -> what they print."""
@@ -822,6 +829,7 @@ int main(void)
 
 
 def test_what_glibc_and_musl_need_in_the_jail(documented_site, name_server):
+    needs("glibc-2.34")
     server = documented_site(ON + "ScriptAlias /cgi-bin/ /srv/www/cgi-bin/\n",
                              modules=["cgi"], env={"TZ": "JST-9"})
     server.put({"cgi-bin": Dir,

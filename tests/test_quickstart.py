@@ -27,7 +27,7 @@ def fingerprint():
     """Every installed file of Apache with size and time of change."""
     return {path: os.lstat(path)[6:] for top in INSTALLED
             for path in glob.glob(f"{top}/**", recursive=True)
-            if not os.path.isdir(path)}
+            if os.path.lexists(path) and not os.path.isdir(path)}
 
 
 def leftovers(env):
