@@ -47,6 +47,7 @@ if [ "${1-}" = --smoke ]; then
     done
     rmdir "$build"
     note_lacking
+    export CHROOT_TEST_WHAT=smoke
     exec /usr/bin/python3 -m pytest -q tests/test_lifecycle.py \
         tests/test_fixroot_sections.py tests/test_view.py -k \
         'event and late and (lifecycle or names) or sections and inside'
@@ -75,6 +76,7 @@ need apache2 apache2-dev apache2-suexec-pristine apache2-utils \
     procps python3-hypothesis python3-pytest strace util-linux valgrind wrk
 
 note_lacking
+[ $# -gt 0 ] || export CHROOT_TEST_WHAT="whole suite"
 say "The tests: some 20 minutes on two idle cores"
 # Not the first python3 in PATH: pytest is Debian's.
 exec /usr/bin/python3 -m pytest tests --durations=10 "$@"

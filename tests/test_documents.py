@@ -307,7 +307,7 @@ class Documented(Server):
     def close(self):
         complaints = super().close()
         self.holder.stdin.close()
-        self.holder.wait(10)
+        self.holder.wait(60)
         self.holder.stdout.close()
         return complaints
 
@@ -756,7 +756,7 @@ def test_strace_finds_a_library_and_loadfile_loads_it(php):
     finally:
         assert end.startswith("kill $!; ")
         tracer.terminate()
-        tracer.wait(10)
+        tracer.wait(60)
         tracer.stderr.close()
     found = server.shell(end.partition("; ")[2])
     assert "libblkid.so.1" in found[found.index("chroot("):]
@@ -1035,7 +1035,7 @@ def test_a_single_process_leaves_its_pid_file(documented_site):
     server = documented_site(ON, mpm="prefork").start(Mode.SINGLE)
     pid = server.pid
     os.kill(pid, signal.SIGINT)
-    server.popen.wait(20)
+    server.popen.wait(60)
     assert (server.root / server.pid_file).read_text() == f"{pid}\n"
     server.expect_log("AH00098: pid file .* overwritten")
     server.start()
@@ -1123,6 +1123,6 @@ def test_secchrootdir_ends_the_server_at_a_graceful_restart(documented_site):
     for pid in [server.popen.pid, *procfs.children(server.popen.pid)]:
         assert procfs.is_jailed(pid, server.jail)
     server.popen.send_signal(signal.SIGUSR1)
-    assert server.popen.wait(20) != 0
+    assert server.popen.wait(60) != 0
     assert "Could not open configuration file" in (
         server.output() + server.log())

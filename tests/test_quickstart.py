@@ -59,7 +59,7 @@ def test_once_shows_that_the_jail_is_true_and_leaves_nothing(
     clone = sorted(script.parent.rglob("*"))
     port = free_port()
     status, output = run([*wrapper, script, "--once", "--port", str(port)],
-                         env=env, cwd="/", timeout=120)
+                         env=env, cwd="/", timeout=600)
     assert status == 0, output
     assert "Installing" not in output and "and stay" not in output
     assert f'ChrootDir "{tmp(output)}/jail"\n    ChrootFixRoot On\n' in output
@@ -92,13 +92,13 @@ def test_it_serves_until_ctrl_c_and_leaves_nothing(
                                    stderr=out, env=env, cwd="/",
                                    start_new_session=True)
     try:
-        wait_for(lambda: "until Ctrl-C" in log.read_text(), "the show", 60)
+        wait_for(lambda: "until Ctrl-C" in log.read_text(), "the show", 300)
         url = f"http://127.0.0.1:{port}/"
         assert b"Hello" in urllib.request.urlopen(url, timeout=10).read()
         assert process.poll() is None
     finally:
         os.killpg(process.pid, ending)
-        process.wait(20)
+        process.wait(60)
     wait_for(lambda: not leftovers(env), "everything to end")
     assert temporary_directories() == dirs
     assert other.running() and other.answers()
@@ -117,7 +117,7 @@ def test_ctrl_c_before_that_leaves_nothing_either(quickstart, step):
             break
     os.killpg(process.pid, signal.SIGINT)
     process.stdout.read()
-    assert process.wait(20) == 130
+    assert process.wait(60) == 130
     wait_for(lambda: not leftovers(env), "everything to end")
     assert temporary_directories() == dirs
 
