@@ -27,7 +27,7 @@ lacks_call()
 note_lacking()
 {
     ! lacks_call mount_setattr || lacking="$lacking mount_setattr"
-    # since then name services are in libc itself
+    # since then name services are in libc itself, and calls like pidfd_getfd
     dpkg --compare-versions "$(getconf GNU_LIBC_VERSION | cut -d ' ' -f 2)" \
         ge 2.34 || lacking="$lacking glibc-2.34"
     export CHROOT_TEST_LACKS="$lacking"
