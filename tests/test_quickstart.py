@@ -25,7 +25,8 @@ def quickstart(directory):
 
 def fingerprint():
     """Every installed file of Apache with size and time of change."""
-    return {path: os.lstat(path)[6:] for top in INSTALLED
+    return {path: (os.lstat(path).st_size, os.lstat(path).st_ctime)
+            for top in INSTALLED
             for path in glob.glob(f"{top}/**", recursive=True)
             if os.path.lexists(path) and not os.path.isdir(path)}
 
