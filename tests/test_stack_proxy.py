@@ -92,7 +92,7 @@ def echo_server():
     loop, started = asyncio.new_event_loop(), threading.Event()
     stopped, ports = [], []
 
-    async def echo(connection):
+    async def echo(connection, path=None):  # before websockets 10.1
         async for message in connection:
             await connection.send(message)
 
