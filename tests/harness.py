@@ -56,6 +56,11 @@ PHP_FPM = installed("/usr/sbin/php-fpm[78].*")
 PYTHON_LIBRARY = "/usr/lib/python{}.{}".format(*sys.version_info)
 MULTIARCH = sysconfig.get_config_var("MULTIARCH")      # x86_64-linux-gnu
 
+# apachectl is to start httpd itself; newer ones do where systemd is not init,
+# and take this for a start in the foreground.
+NOT_BY_SYSTEMD = ({"APACHE_STARTED_BY_SYSTEMD": "1"}
+                  if Path("/proc/1/comm").read_text() == "systemd\n" else {})
+
 USER = GROUP = "www-data"
 
 
@@ -526,7 +531,7 @@ class Server:
             "APACHE_CONFDIR": str(self.root), "APACHE_ENVVARS": "/dev/null",
             "APACHE_RUN_DIR": str(self.root / "run/apache2"),
             "APACHE_LOCK_DIR": str(self.root / "run/lock"),
-            "APACHE_RUN_USER": owner, "APACHE_STARTED_BY_SYSTEMD": "1"})
+            "APACHE_RUN_USER": owner, **NOT_BY_SYSTEMD})
 
     def graceful(self, control=None):
         """A graceful restart, until only new children are left and serve."""

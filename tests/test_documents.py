@@ -18,9 +18,10 @@ import threading
 import pytest
 
 import procfs
-from harness import (BUSYBOX, MOD_PHP, MULTIARCH, PLAIN, PROJECT, TESTS, UID,
-                     USER, Dir, Link, Mode, Server, installed, needs, put,
-                     read, run, run_ok, script, wait_for)
+from harness import (BUSYBOX, MOD_PHP, MULTIARCH, NOT_BY_SYSTEMD, PLAIN,
+                     PROJECT, TESTS, UID, USER, Dir, Link, Mode, Server,
+                     installed, needs, put, read, run, run_ok, script,
+                     wait_for)
 
 README = (PROJECT / "README.md").read_text()
 CAVEATS = (PROJECT / "CAVEATS.md").read_text()
@@ -337,7 +338,7 @@ class Documented(Server):
                 "APACHE_RUN_DIR": f"{self.root}/run/apache2",
                 "APACHE_LOCK_DIR": f"{self.root}/run/lock",
                 "APACHE_RUN_USER": "root",
-                "APACHE_STARTED_BY_SYSTEMD": "1"})
+                **NOT_BY_SYSTEMD})
 
 
 @pytest.fixture
