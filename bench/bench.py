@@ -386,7 +386,8 @@ class Bench:
         path = self.workspace / f"build/{name}.so"
         if not path.exists():
             run_ok(["gcc", "-Wall", "-Wextra", "-Wno-unused-parameter", "-O2",
-                    "-shared", "-fPIC", BENCH / f"{name}.c", "-o", path])
+                    "-shared", "-fPIC", BENCH / f"{name}.c", "-o", path,
+                    "-ldl"])
         return str(path)
 
     @contextlib.contextmanager

@@ -3,6 +3,7 @@ import ctypes
 import errno
 import inspect
 import os
+import re
 import shutil
 import signal
 import sys
@@ -14,7 +15,8 @@ import pytest
 sys.dont_write_bytecode = True
 
 import comparison  # noqa: E402
-from harness import LACKED, MPMS, VARIANTS, Builds, Server  # noqa: E402
+from harness import (LACKED, MPMS, VARIANTS, Builds, Server,  # noqa: E402
+                     httpd_command, run_ok)
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -112,6 +114,22 @@ def pytest_runtest_makereport(item):
             report.sections += [
                 (f"{server.root}: start", server.output()),
                 (f"{server.root}: error.log", server.log()[-8000:])]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Write the README's row of what was run: run.sh names it."""
+    what = os.environ.get("CHROOT_TEST_WHAT")
+    if what:
+        counts = {name: len(terminalreporter.stats.get(name, []))
+                  for name in ("passed", "failed", "error", "skipped")}
+        system = re.search('PRETTY_NAME="(.*)"',
+                           Path("/etc/os-release").read_text())[1]
+        version = run_ok([*httpd_command(), "-v"])
+        terminalreporter.write_line("| {} | {} | {} | {}: {} |".format(
+            system, run_ok(["dpkg", "--print-architecture"]).strip(),
+            re.search(r"Apache/([\d.]+)", version)[1], what,
+            ", ".join(f"{count} {name}" for name, count in counts.items()
+                      if count or name in ("passed", "failed"))))
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,6 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/mount.h>
-#include <sys/pidfd.h>
 #include <sys/ptrace.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
@@ -202,7 +201,7 @@ static int try_clone_user_namespace(void)
 
 static int try_setns(void)
 {
-    int process = pidfd_open(number("pid"), 0);
+    int process = (int)syscall(SYS_pidfd_open, number("pid"), 0);
 
     return process != -1 ? setns(process, CLONE_NEWNS) : -1;
 }
@@ -253,9 +252,9 @@ static int try_read_memory(void)
 
 static int try_take_descriptor(void)
 {
-    int process = pidfd_open(number("pid"), 0);
+    int process = (int)syscall(SYS_pidfd_open, number("pid"), 0);
     int fd = process != -1
-                 ? pidfd_getfd(process, (int)number("fd"), 0)
+                 ? (int)syscall(SYS_pidfd_getfd, process, (int)number("fd"), 0)
                  : -1;
 
     return fd != -1 ? climb(fd) : -1;

@@ -112,7 +112,7 @@ def traced(pid, *arguments, output="/dev/null"):
     finally:
         if tracer.poll() is None:
             tracer.terminate()
-        tracer.wait(10)
+        tracer.wait(60)
         tracer.stderr.close()
 
 

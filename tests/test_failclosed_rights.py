@@ -21,7 +21,7 @@ def assert_refused(server, *reasons):
     said = server.refused_start()
     for reason in (*reasons, re.escape(str(server.jail))):
         assert re.search(reason, said), f"{reason}: {said}"
-    assert server.popen.wait(10) > 0
+    assert server.popen.wait(60) > 0
     assert not server.answers()
     assert not server.leftovers()
 

@@ -138,5 +138,5 @@ def test_a_terminated_session_cleans_up(directory):
         stdout=subprocess.DEVNULL)
     root = wait_for((path / "root").read_text, "the server")
     session.terminate()
-    assert session.wait(20) == 2
+    assert session.wait(60) == 2
     assert not os.path.exists(root)

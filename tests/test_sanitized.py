@@ -215,7 +215,7 @@ def test_the_early_build_is_clean_under_valgrind(httpd, builds, mpm):
     server.start()
     use(server)
     server.terminate()
-    assert server.popen.wait(10) == 0
+    assert server.popen.wait(60) == 0
 
 
 def test_requests_write_nothing_shared(httpd, builds):

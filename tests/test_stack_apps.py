@@ -360,7 +360,7 @@ def wsgi_answers(httpd, column, library):
     server = wsgi_server(httpd, "", library)
     in_jail(server, column, BOTH)
     # without its library Python says so, and crashes from 3.13 on
-    server.allow_log("wsgi|[Pp]ython|^ |^$|OSError|encodings|exit signal Seg")
+    server.allow_log("wsgi|(?i:python)|^ |^$|OSError|encodings|exit signal Seg")
     server.answers = lambda: True       # children may end at once
     server.start()
     # patience, where an answer may come

@@ -90,17 +90,18 @@ def back_end():
 def echo_server():
     """A websocket server that returns what it gets -> its port"""
     loop, started = asyncio.new_event_loop(), threading.Event()
-    stopped, ports = asyncio.Event(), []
+    stopped, ports = [], []
 
-    async def echo(connection):
+    async def echo(connection, path=None):  # before websockets 10.1
         async for message in connection:
             await connection.send(message)
 
     async def serve():
         async with websockets.serve(echo, "127.0.0.1", 0) as server:
             ports.append(server.sockets[0].getsockname()[1])
+            stopped.append(asyncio.Event())     # this loop's
             started.set()
-            await stopped.wait()
+            await stopped[0].wait()
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
@@ -108,7 +109,7 @@ def echo_server():
         assert started.wait(10)
         yield ports[0]
     finally:
-        loop.call_soon_threadsafe(stopped.set)
+        loop.call_soon_threadsafe(stopped[0].set)
         thread.join(10)
         loop.close()
 

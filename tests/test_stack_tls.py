@@ -65,11 +65,12 @@ def ca(tmp_path_factory):
             "keyUsage=critical,keyCertSign,cRLSign,digitalSignature")
     index = ""
     for name in ("localhost", "client"):
-        new_key(name, "-out", f"{name}.csr", "-addext",
-                f"subjectAltName=DNS:{name}")
+        new_key(name, "-out", f"{name}.csr")
+        (base / f"{name}.ext").write_text(
+            f"subjectAltName=DNS:{name}\nauthorityKeyIdentifier=keyid\n")
         openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem",
-                "-CAkey", "ca.key", "-CAcreateserial", "-copy_extensions",
-                "copy", "-out", f"{name}.pem")
+                "-CAkey", "ca.key", "-CAcreateserial", "-extfile",
+                f"{name}.ext", "-out", f"{name}.pem")
         serial = openssl("x509", "-noout", "-serial", "-in", f"{name}.pem")
         serial = serial.strip().removeprefix("serial=")
         index += f"V\t491231235959Z\t\t{serial}\tunknown\t/CN={name}\n"
