@@ -3982,7 +3982,8 @@ static chroot_seen *seen_map(server_rec *s)
     return seen;
 }
 
-/* Takes over what a probe has seen, if it came that far. */
+/* Takes over what a probe has seen, if it came that far. It was User: nothing
+ * in there is relied on. */
 static void seen_unmap(chroot_seen *seen, chroot_probe answer)
 {
     const char *text;
@@ -3991,8 +3992,11 @@ static void seen_unmap(chroot_seen *seen, chroot_probe answer)
     if (seen == NULL) {
         return;
     }
+    seen->found[FOUND_SIZE - 1] = '\0';
     for (i = 0; answer == PROBE_OK && i < gen.paths->nelts; i++) {
-        APR_ARRAY_IDX(gen.paths, i, chroot_path).fate = seen->fates[i];
+        APR_ARRAY_IDX(gen.paths, i, chroot_path)
+            .fate = (unsigned)seen->fates[i] <= FATE_UNREADABLE ? seen->fates[i]
+                                                                : FATE_UNKNOWN;
     }
     for (text = seen->found; answer == PROBE_OK && *text != '\0';
          text += strlen(text) + 1) {
@@ -4448,6 +4452,9 @@ static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
     }
     if (gen.late || !gen.is_child) {
         fd_close(&gen.status);
+    }
+    if (gen.probing) { /* nobody else writes what the parent will read */
+        ap_coredumpdir_configured = 0;
     }
     if (gen.is_child && gen.late) {
         ap_unixd_config.chroot_dir = NULL;
