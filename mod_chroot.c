@@ -3648,9 +3648,11 @@ static int program_is_broken(int dir, const char *name)
     return path != NULL && access(path, X_OK) == -1;
 }
 
-/* Whether there is such a program in a directory, or a file is one. */
+/* Whether there is such a program in a directory, or a file is one. Not more
+ * are looked at in all than time allows: many hosts may have one directory. */
 static int has_broken_program(const char *path)
 {
+    static int left = INSPECT_ENTRIES;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
     DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
     const struct dirent *entry;
@@ -3660,8 +3662,8 @@ static int has_broken_program(const char *path)
         fd_close(&fd);
         return program_is_broken(AT_FDCWD, path);
     }
-    for (i = 0;
-         !broken && i < INSPECT_DIRECTORY && (entry = readdir(dir)) != NULL;
+    for (i = 0; !broken && i < INSPECT_DIRECTORY && left-- > 0
+                && (entry = readdir(dir)) != NULL;
          i++) {
         broken = program_is_broken(fd, entry->d_name);
     }
