@@ -4807,10 +4807,23 @@ typedef struct {
 } chroot_test;
 
 /* Whether children see what is at a path: it is in the jail, or above it, where
- * there are directories. */
+ * there are directories; or in the view, behind a link there, or on the way. */
 static int is_seen(apr_pool_t *p, const char *path)
 {
+    const view_step *step;
+    size_t length;
+
     path = *path == '/' ? path_canonical(p, path) : "";
+    for (length = view.by_path != NULL ? strlen(path) : 0; length > 0;
+         length--) {
+        step = path[length] == '/' || path[length] == '\0'
+                   ? apr_hash_get(view.by_path, path, length)
+                   : NULL;
+        if (step != NULL
+            && (step->bind || step->target != NULL || path[length] == '\0')) {
+            return 1;
+        }
+    }
     return path_inside(path) != NULL || path_below(gen.jail, path) != NULL;
 }
 
@@ -4910,9 +4923,6 @@ static int chroot_expr_lookup(ap_expr_lookup_parms *parms)
     }
     if (parms->arg != NULL && gen.paths != NULL) {
         test_note(parms->ptemp, parms->arg);
-    }
-    if (gen.mount) {
-        return DECLINED;
     }
     parms->flags |= LOOKED_UP;
     rv = ap_run_expr_lookup(parms);
