@@ -3693,6 +3693,15 @@ static int dir_is_empty(const char *path)
     return dir != NULL && closedir(dir) == 0 && count < 3;
 }
 
+/* Whether a path is in a condition or an expression, to which a directory on the
+ * way to something else in a view is there. */
+static int path_is_tested(const chroot_path *path)
+{
+    return path->level == FINDING_ERROR && path->need == NULL
+           && (path->does == 0
+               || strcasecmp(path->node->directive, "RewriteCond") == 0);
+}
+
 /* What this process, which sees the jail as root, can do with a path. Programs
  * are looked at before what they need. */
 static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
@@ -3723,7 +3732,8 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
                : lstat(name, &st) == 0 ? FATE_LEADS_OUT
                                        : FATE_MISSING;
     }
-    if (gen.mount && S_ISDIR(st.st_mode) && st.st_dev == gen.dev) {
+    if (gen.mount && S_ISDIR(st.st_mode) && st.st_dev == gen.dev
+        && !path_is_tested(path)) {
         return FATE_MISSING; /* what is in the view is below it */
     }
     if (mode == W_OK && statvfs(name, &fs) == 0 && (fs.f_flag & ST_RDONLY)) {
