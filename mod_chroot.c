@@ -4933,6 +4933,13 @@ static int chroot_expr_lookup(ap_expr_lookup_parms *parms)
         test_note(parms->ptemp, parms->arg);
     }
     if (gen.mount) {
+        if (gen.is_child && parms->arg != NULL && parms->arg[0] == '/'
+            && path_inside(parms->arg) == NULL
+            && access(parms->arg, F_OK) == -1) {
+            *parms->err = "tests a file that is not in the view; name it in "
+                          "ChrootBind";
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
         return DECLINED;
     }
     parms->flags |= LOOKED_UP;
