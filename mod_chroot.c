@@ -3683,6 +3683,15 @@ static int dir_is_empty(const char *path)
     return dir != NULL && closedir(dir) == 0 && count < 3;
 }
 
+/* Whether a path is in a condition or an expression, to which a directory on the
+ * way to something else in a view is there. */
+static int path_is_tested(const chroot_path *path)
+{
+    return path->level == FINDING_ERROR && path->need == NULL
+           && (path->does == 0
+               || strcasecmp(path->node->directive, "RewriteCond") == 0);
+}
+
 /* What this process, which sees the jail as root, can do with a path. Programs
  * are looked at before what they need. */
 static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
@@ -3713,7 +3722,8 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
                : lstat(name, &st) == 0 ? FATE_LEADS_OUT
                                        : FATE_MISSING;
     }
-    if (gen.mount && S_ISDIR(st.st_mode) && st.st_dev == gen.dev) {
+    if (gen.mount && S_ISDIR(st.st_mode) && st.st_dev == gen.dev
+        && !path_is_tested(path)) {
         return FATE_MISSING; /* what is in the view is below it */
     }
     if (mode == W_OK && statvfs(name, &fs) == 0 && (fs.f_flag & ST_RDONLY)) {
@@ -4753,17 +4763,22 @@ static int chroot_fixups_decided(request_rec *r)
 /* When everything has been decided: from here on names are inner ones. A
  * sub-request's stay outer ones until its main request's are inner: what it
  * finds may become that request's. What is outside has no handler, whatever
- * that would serve: nobody knows what is there. */
+ * that would serve: nobody knows what is there. In a view names stay. */
 static int chroot_fixups(request_rec *r)
 {
     const chroot_request *main = NULL;
+    const chroot_request *state = ap_get_module_config(r->request_config,
+                                                       &chroot_module);
     const char *inner, *root, *context;
 
-    if (request_state(r)->blind) {
+    if (state != NULL && state->blind) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       "denied: it is decided by what is outside the jail %s",
                       gen.jail);
         return HTTP_FORBIDDEN;
+    }
+    if (gen.mount) {
+        return DECLINED;
     }
     if (r->filename != NULL && r->filename[0] == '/'
         && path_inside(r->filename) == NULL) {
@@ -4979,10 +4994,10 @@ static void register_request_hooks(void)
                                APR_HOOK_REALLY_LAST - 1);
         ap_hook_dirwalk_stat(chroot_dirwalk_stat, NULL, NULL, APR_HOOK_MIDDLE);
         ap_hook_fixups(chroot_fixups_decided, rewrite, NULL, APR_HOOK_LAST - 1);
-        ap_hook_fixups(chroot_fixups, NULL, NULL,
-                       APR_HOOK_REALLY_LAST + OUTERMOST);
     }
     if (gen.fix_root || gen.mount) {
+        ap_hook_fixups(chroot_fixups, NULL, NULL,
+                       APR_HOOK_REALLY_LAST + OUTERMOST);
         ap_hook_open_htaccess(chroot_open_htaccess, NULL, NULL,
                               APR_HOOK_MIDDLE);
     }
