@@ -25,6 +25,7 @@ from harness import (BUSYBOX, MOD_PHP, MULTIARCH, NOT_BY_SYSTEMD, PLAIN,
 
 README = (PROJECT / "README.md").read_text()
 CAVEATS = (PROJECT / "CAVEATS.md").read_text()
+INSTALL = (PROJECT / "INSTALL").read_text()
 SOURCE = (PROJECT / "mod_chroot.c").read_text()
 
 
@@ -247,6 +248,16 @@ def test_each_directive_has_a_box_as_in_httpds_manual():
         values = dict(rows)
         assert values["Syntax"].startswith(f"`{name} ")
         assert values["Default"].startswith((f"`{name} ", "none"))
+
+
+def test_the_rows_of_what_was_tried_are_run_shs_own():
+    rows = re.findall(r"(?m)^\| Debian .*", INSTALL)
+    assert rows
+    for row in rows:
+        assert re.fullmatch(
+            r"\| Debian [^|]+ \| (?:amd64|i386) \| 2\.4\.\d+ \| "
+            r"(?:smoke|whole suite): \d+ passed, 0 failed(?:, \d+ skipped)? \|",
+            row), row
 
 
 def test_each_file_that_the_documents_name_is_there():
