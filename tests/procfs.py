@@ -180,10 +180,15 @@ def marked(marker, directory):
     """Live processes with marker (NAME=value) in their environment, or whose
     root, working directory or program lies in directory.  A CGI program gets
     an environment of its own; its directory gives it away."""
-    found, own, jails = [], dir_id("/"), set()
+    found, own, jails = [], dir_id("/"), {}
     for place in (directory, *Path(directory).glob("*/")):
         with contextlib.suppress(OSError):
-            jails.add(dir_id(place))
+            jails[place] = dir_id(place)
+
+    def sees(pid, place):
+        with contextlib.suppress(OSError):
+            return dir_id(f"/proc/{pid}/root{place}") == jails[place]
+
     for pid in pids():
         try:
             raw = Path(f"/proc/{pid}/environ").read_bytes()
@@ -194,8 +199,8 @@ def marked(marker, directory):
             continue
         if (marker.encode() in raw.split(b"\0")
                 or any(place.startswith(f"{directory}/") for place in places)
-                or root in jails or root != own
-                and os.path.exists(f"/proc/{pid}/root{directory}")):
+                or root in jails.values()
+                or root != own and any(sees(pid, place) for place in jails)):
             if alive(pid):
                 found.append(pid)
     return found
