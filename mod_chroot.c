@@ -937,7 +937,7 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
         end = " ,";
         c = strstr(path, "=/") != NULL ? strstr(path, "=/")
                                        : strstr(path, "=\"/");
-        path = c != NULL ? strchr(c, '/') : path;
+        path = c != NULL ? c + strcspn(c, "/") : path;
         break;
     case FORM_COMMAND:
         end = " ";

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 import procfs
-from harness import PLAIN, Dir, Mode, free_port, wait_for
+from harness import PLAIN, Dir, Mode, free_port, needs, wait_for
 
 PAGE = {"www/index.html": "hello"}
 SITE = "ChrootFixRoot On\nDocumentRoot ${JAIL}/www\n"
@@ -128,6 +128,7 @@ def kinds(server):
 
 def test_a_child_has_no_descriptor_more_than_without_the_module(
         httpd, mpm, variant):
+    needs("mount_setattr")      # sealed: the namespace's
     server = httpd("DocumentRoot ${JAIL}")
     so, server.so = server.so, PLAIN
     before = kinds(server.start())
