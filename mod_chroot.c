@@ -2089,8 +2089,9 @@ static const char *view_refusal(const char *path, view_rank rank, int writable)
     if (path[1] == '\0') {
         return "it is the whole file system, and would confine nobody";
     }
-    if (statfs(path, &fs) == 0
-        && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC)) {
+    if (path_below(path, "/proc") != NULL || path_below(path, "/sys") != NULL
+        || (statfs(path, &fs) == 0
+            && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC))) {
         return "/proc and /sys show the machine and its processes, and lead "
                "out";
     }
