@@ -1477,8 +1477,21 @@ static void app_need(const char *path, const char *need)
     }
 }
 
+/* Whether nobody but root could have chosen what is at a path, which is no link
+ * and leads through none. */
+static int is_roots(apr_pool_t *p, const char *path)
+{
+    const char *dir = path_parent(p, path);
+    struct stat st;
+
+    return lstat(path, &st) == 0 && !S_ISLNK(st.st_mode)
+           && (path[1] == '\0'
+               || (lstat(dir, &st) == 0 && st.st_uid == 0
+                   && !(st.st_mode & (S_IWGRP | S_IWOTH)) && is_roots(p, dir)));
+}
+
 /* An entry of an application's directory: a symbolic link of root's, and what
- * it leads to. nftw(3). */
+ * it leads to, if root has chosen that. nftw(3). */
 static int app_link(const char *path, const struct stat *st, int type,
                     struct FTW *unused)
 {
@@ -1490,11 +1503,14 @@ static int app_link(const char *path, const struct stat *st, int type,
 
     if (n > 0 && realpath(path, real) != NULL) {
         target[n] = '\0';
-        path = *target == '/'
+        path = path_canonical(
+            p, *target == '/'
                    ? target
-                   : ap_make_full_path(p, path_parent(p, path), target);
-        app_need(path_canonical(p, path), "symbolic links");
-        app_need(real, "symbolic links");
+                   : ap_make_full_path(p, path_parent(p, path), target));
+        if (is_roots(p, path) && is_roots(p, real)) {
+            app_need(path, "symbolic links");
+            app_need(real, "symbolic links");
+        }
     }
     return --app.left <= 0;
 }
@@ -3966,7 +3982,7 @@ static int link_make(apr_pool_t *p, server_rec *s)
         "%s%s %s; ChrootFixRoot On needs there a link to the jail: "
         "mkdir -p %s && ln -s %s %s",
         gen.jail, gen.jail,
-        rv == LINK_WRONG ? "is something else; remove it" : "cannot be made",
+        rv == LINK_WRONG ? "is something else; move it away" : "cannot be made",
         shell_word(p,
                    apr_pstrcat(p, gen.jail, dir[1] != '\0' ? dir : "", NULL)),
         link_relative(p),
@@ -4167,7 +4183,7 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
     if (path->need != NULL && strcmp(name, gen.jail) == 0) {
         return apr_psprintf(p,
                             "needs a link to the jail at %s%s, and something "
-                            "else is there; remove it",
+                            "else is there; move it away",
                             gen.jail, gen.jail);
     }
     if (path->need != NULL) {

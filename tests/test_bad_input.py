@@ -205,9 +205,9 @@ def test_something_else_in_the_place_of_the_self_link_is_refused(
     status, output = server.configtest()
     assert status != 0
     assert (f"needs a link to the jail at {place}, and something else is "
-            "there; remove it") in output
+            "there; move it away") in output
     said = server.refused_start()
-    assert f"{place} is something else; remove it" in said
+    assert f"{place} is something else; move it away" in said
     place.rmdir() if target is Dir else place.unlink()
     server.start().assert_jailed()
 

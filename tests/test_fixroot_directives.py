@@ -462,7 +462,7 @@ def test_a_doubled_layout_is_refused_with_what_to_do(httpd, what):
     server = httpd(JAILED + SITE, files=FILES)
     put(server.jail, {str(server.jail).lstrip("/"): what})
     said = server.refused_start()
-    assert f"{server.jail}{server.jail}" in said and "remove it" in said
+    assert f"{server.jail}{server.jail}" in said and "move it away" in said
     path = link_of(server)
     path.rmdir() if what is Dir else path.unlink()
     cure = re.search("mkdir -p .*ln -s .*", said)[0]

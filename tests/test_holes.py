@@ -10,6 +10,7 @@ import contextlib
 import os
 import random
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -486,6 +487,41 @@ def test_a_late_child_cannot_be_traced_until_it_is_jailed(
     server.assert_jailed()
     wait_for(lambda: os.stat(f"/proc/{pid}/maps").st_uid == UID,
              "what fs.suid_dumpable allows")
+
+
+# ------------------------------------------------ lines that root will paste
+
+MOUNT = ('ChrootDir "${JAIL}"\nChrootFixRoot Mount\n'
+         'DocumentRoot "${JAIL}/html"\nAlias "/app" "${ROOT}/app"\n')
+EVIL = "/tmp/x\nInclude /tmp\n#"
+
+
+@pytest.fixture
+def report_of_links(httpd):
+    """With an application whose link leads to what User has put there."""
+    def run(target):
+        server = httpd(MOUNT, files={
+            "html/index.html": "x", "../app/data": Link("../state/data"),
+            "../state": Dir})
+        os.chown(server.root / "state", UID, GID)
+        (server.root / "state/data").symlink_to(target)
+        os.lchown(server.root / "state/data", UID, GID)
+        status, output = server.httpd("-t", "-D", "DUMP_CHROOT")
+        assert status == 0, output
+        return output
+    return run
+
+
+def test_no_line_of_the_block_is_users(report_of_links):
+    os.makedirs(EVIL)
+    try:
+        assert "\nInclude" not in report_of_links(EVIL)
+    finally:
+        shutil.rmtree("/tmp/x\nInclude ")
+
+
+def test_no_bind_is_users(report_of_links):
+    assert "ChrootBind rw /var/backups" not in report_of_links("/var/backups")
 
 
 # ------------------------------------------------ what a probe hands over
