@@ -4635,7 +4635,7 @@ static int rewrite_resolve(request_rec *r, int is_url)
     }
     rest = root != NULL ? path_below(r->filename, path_trimmed(r->pool, root))
                         : NULL;
-    if (rest == NULL || !is_url || strcmp(rest, r->uri) == 0) {
+    if (rest == NULL || !is_url) {
         return OK;
     }
     top = path_top(r->pool, rest);

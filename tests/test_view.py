@@ -270,7 +270,7 @@ def test_a_path_of_the_host_that_a_rule_makes_is_one_in_the_view(compare, rule):
             ["/usr/share/x.txt", "/x/x.txt", "/y/share/x.txt", "/z/x.txt",
              "/x/../usr/share/x.txt"], modules=["rewrite"], files={
                  "www/usr/share/x.txt": "in the jail", "www/boot/x.txt": "in"},
-            same_log=False, jail_config=MOUNT)
+            same_log=False)
 
 
 @pytest.mark.parametrize("path", ["${ROOT}/secret/users", "${ROOT}/link/users",
