@@ -5405,7 +5405,8 @@ static const char *chroot_cmd_chrootbind(cmd_parms *cmd, void *unused, int argc,
                                       : "is for ChrootFixRoot Mount; set that");
     }
     for (; gen.jail != NULL && i < argc; i++) {
-        path = ap_server_root_relative(cmd->pool, argv[i]);
+        path = argv[i][0] != '\0' ? ap_server_root_relative(cmd->pool, argv[i])
+                                  : NULL;
         err = path == NULL ? "not a valid path"
               : realpath(path, real) != NULL
                   ? view_refusal(real, RANK_EXPLICIT, writable)

@@ -381,6 +381,7 @@ def test_sockets_that_are_not_in_a_directory_of_their_own(httpd):
     (MOUNT + "ChrootBind rw ${ROOT}", "it contains ChrootDir"),
     (MOUNT + "ChrootBind", "ChrootBind takes paths"),
     (MOUNT + "ChrootBind rw", "ChrootBind takes paths"),
+    (MOUNT + 'ChrootBind ro /tmp ""', "not a valid path"),
     ("ChrootDir ${JAIL}\nChrootBind /etc", "is for ChrootFixRoot Mount"),
     ("ChrootDir ${JAIL}\nChrootFixRoot On\nChrootBind /etc",
      "is for ChrootFixRoot Mount"),
