@@ -2213,7 +2213,7 @@ static void view_add(apr_pool_t *p, const ap_directive_t *node,
                      const chroot_directive *row, apr_array_header_t *names)
 {
     static const chroot_directive bind = { "", EACH, FORM_ROOTED, 0 };
-    const char *args = node->args, *rest;
+    const char *args = node->args, *rest, *path;
     char *word = row->does & MAPS ? word_simple(p, args, row->word) : NULL;
     apr_array_header_t *list;
     char **words;
@@ -2238,11 +2238,15 @@ static void view_add(apr_pool_t *p, const ap_directive_t *node,
         else if (strcasecmp(node->directive, "ChrootBind") != 0) {
             APR_ARRAY_PUSH(names, char *) = words[n];
         }
-        else if (n > 0
-                 || (strcasecmp(words[0], "ro") != 0
-                     && strcasecmp(words[0], "rw") != 0)) {
-            view_want(p, node, word_path(p, &bind, words, n, &rest),
-                      RANK_EXPLICIT, strcasecmp(words[0], "rw") == 0);
+        else if (words[n][0] != '\0' /* httpd ignores one at the end */
+                 && (n > 0
+                     || (strcasecmp(words[0], "ro") != 0
+                         && strcasecmp(words[0], "rw") != 0))) {
+            path = word_path(p, &bind, words, n, &rest);
+            if (path != NULL) {
+                view_want(p, node, path, RANK_EXPLICIT,
+                          strcasecmp(words[0], "rw") == 0);
+            }
         }
     }
 }
