@@ -99,7 +99,7 @@ def test_the_benchmark_has_all_figures_for_all_servers(smoke):
         assert path.read_text().rstrip().endswith("</svg>")
     assert len(list(results.glob("*.svg"))) == len(TABLES) - 3
     assert "Hooks of mod_chroot in a request: none 0, short 0, stock 0, " \
-        "off 0, on 7, mount 1" in text
+        "off 0, on 8, mount 2" in text
     assert kept == {path: path.read_bytes() for path in kept}
 
 
