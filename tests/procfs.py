@@ -183,7 +183,8 @@ def marked(marker, directory):
     found, own, jails = [], dir_id("/"), {}
     for place in (directory, *Path(directory).glob("*/")):
         with contextlib.suppress(OSError):
-            jails[place] = dir_id(place)
+            if dir_id(place) != own:        # a link to the root
+                jails[place] = dir_id(place)
 
     def sees(pid, place):
         with contextlib.suppress(OSError):
