@@ -482,7 +482,7 @@ def test_devices_that_lead_nowhere_are_quiet(site):
 
 
 def test_mod_status_names_the_jail(jailed, variant):
-    server = jailed("ChrootFixRoot On\n<Location /s>\n"
+    server = jailed("ChrootFixRoot On\nDocumentRoot ${JAIL}\n<Location /s>\n"
                     "SetHandler server-status\n</Location>\n",
                     modules=["status"])
     line = f"ChrootDir: {server.jail} ({variant} chroot, ChrootFixRoot On, sealed)"
