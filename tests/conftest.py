@@ -34,6 +34,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if os.geteuid() != 0:
         pytest.exit("the tests start httpd as root: run them as root", 2)
+    # A shell's background job ignores it, and with it all that tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if is_chrooted():
         leave_chroot()
     become_init()
