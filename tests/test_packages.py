@@ -485,4 +485,4 @@ def test_the_packages_own_test_passes(debian, deb):
     script.write_bytes((PROJECT / "debian/tests/default-site").read_bytes())
     script.chmod(0o755)
     output = debian.run("/tmp/default-site")
-    assert output.count("ok: the same answers, children in /var/www/html") == 2
+    assert output.count("ok: the same answers, children see the site") == 2
