@@ -829,6 +829,20 @@ static char *word_simple(apr_pool_t *p, const char *args, int which)
     return length > 0 ? apr_pstrmemdup(p, word, length) : NULL;
 }
 
+/* The words of a directive's arguments, with NULL at the end; *count is how
+ * many. */
+static char **words_of(apr_pool_t *p, const char *args, int *count)
+{
+    apr_array_header_t *list = apr_array_make(p, 8, sizeof(char *));
+
+    while (*args != '\0') {
+        APR_ARRAY_PUSH(list, char *) = ap_getword_conf(p, &args);
+    }
+    *count = list->nelts;
+    APR_ARRAY_PUSH(list, char *) = NULL;
+    return (char **)list->elts;
+}
+
 /* Whether a row is about word number n of count. */
 static int row_wants(const chroot_directive *row, int n, int count)
 {
@@ -1746,15 +1760,13 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row)
 {
     static const char *const proxied[] = { "P", "proxy", NULL };
-    apr_array_header_t *list;
     const char *args = node->args, *tail;
     char **words, *copy;
-    int i;
+    int count, i;
 
     if (node_needs_nothing(p, node, row)) {
         return;
     }
-    list = apr_array_make(p, 8, sizeof(char *));
     tail = strrchr(args, '>');
     if (node->directive[0] == '<' && tail != NULL) {
         args = apr_pstrmemdup(p, args, tail - args);
@@ -1765,13 +1777,9 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
             *copy = ' ';
         }
     }
-    while (*args != '\0') {
-        APR_ARRAY_PUSH(list, char *) = ap_getword_conf(p, &args);
-    }
-    APR_ARRAY_PUSH(list, char *) = NULL;
-    words = (char **)list->elts;
-    for (i = 0; i < list->nelts - 1; i++) {
-        if (row_wants(row, i, list->nelts - 1)) {
+    words = words_of(p, args, &count);
+    for (i = 0; i < count; i++) {
+        if (row_wants(row, i, count)) {
             look_word(p, node, row, words, i);
         }
     }
@@ -2213,25 +2221,20 @@ static void view_add(apr_pool_t *p, const ap_directive_t *node,
                      const chroot_directive *row, apr_array_header_t *names)
 {
     static const chroot_directive bind = { "", EACH, FORM_ROOTED, 0 };
-    const char *args = node->args, *rest, *path;
-    char *word = row->does & MAPS ? word_simple(p, args, row->word) : NULL;
-    apr_array_header_t *list;
+    const char *rest, *path;
+    char *word = row->does & MAPS ? word_simple(p, node->args, row->word)
+                                  : NULL;
     char **words;
-    int n;
+    int count, n;
 
     if (word != NULL) {
         view_add_mapped(p, node, row, &word, 0);
         return;
     }
-    list = apr_array_make(p, 8, sizeof(char *));
-    while (*args != '\0') {
-        APR_ARRAY_PUSH(list, char *) = ap_getword_conf(p, &args);
-    }
-    APR_ARRAY_PUSH(list, char *) = NULL;
-    words = (char **)list->elts;
-    for (n = 0; n < list->nelts - 1; n++) {
+    words = words_of(p, node->args, &count);
+    for (n = 0; n < count; n++) {
         if (row->does & MAPS) {
-            if (row_wants(row, n, list->nelts - 1)) {
+            if (row_wants(row, n, count)) {
                 view_add_mapped(p, node, row, words, n);
             }
         }
