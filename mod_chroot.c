@@ -277,6 +277,12 @@ static int process_wait(pid_t pid, int flags, int *status)
 }
 #endif
 
+/* Whether two files are one. */
+static int is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 /* Whether this is not the first of the two passes of a start. */
 static int is_final_pass(void)
 {
@@ -1000,11 +1006,13 @@ static int paths_wanted(void)
     return gen.paths != NULL && (gen.dump || gen.paths->nelts < LOOK_PATHS);
 }
 
+/* The note of a path that is not noted */
+static chroot_path spare;
+
 /* Notes a path; at start not more than are looked at. Returns the note, which
- * has copies, or a spare one. */
+ * has copies, or the spare one. */
 static chroot_path *path_note(const ap_directive_t *node, const char *path)
 {
-    static chroot_path spare;
     chroot_path *note = &spare;
 
     if (paths_wanted()) {
@@ -1021,11 +1029,10 @@ static chroot_path *path_note(const ap_directive_t *node, const char *path)
 }
 
 /* Notes, once, that a directive, or something that is loaded, needs a file or a
- * directory in the jail by this name. Returns the note, or a spare one. */
+ * directory in the jail by this name. Returns the note, or the spare one. */
 static chroot_path *need_add(const ap_directive_t *node, const char *path,
                              int mode, chroot_level level)
 {
-    static chroot_path spare;
     chroot_path *note;
     const char *key;
 
@@ -1927,8 +1934,7 @@ static void look_cgid(apr_pool_t *p)
     path = path_parent(p, path);
     inner = apr_pstrcat(p, gen.jail, path, NULL);
     if ((path_inside(path) != NULL && (gen.fix_root || jail_has_link(p)))
-        || (stat(path, &a) == 0 && lstat(inner, &b) == 0 && a.st_dev == b.st_dev
-            && a.st_ino == b.st_ino)) {
+        || (stat(path, &a) == 0 && lstat(inner, &b) == 0 && is_same(&a, &b))) {
         return;
     }
     gen.cgid_deaf = 1;
@@ -1992,11 +1998,6 @@ static struct {
     struct stat jail;
     int mapped, rules;
 } view;
-
-static int is_same(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
 
 static int is_device(const struct stat *st)
 {
@@ -3051,8 +3052,7 @@ static int verify_descriptor(server_rec *s, int dir, const char *fd)
     }
     if (!S_ISDIR(st.st_mode)
         || ((number == dir || number == gen.tasks)
-            && fstat((int)number, &own) == 0 && own.st_dev == st.st_dev
-            && own.st_ino == st.st_ino)) {
+            && fstat((int)number, &own) == 0 && is_same(&own, &st))) {
         return 1;
     }
     inside = dir == -1 ? dir_is_inside((int)number, ".")
@@ -3560,16 +3560,16 @@ static int untraceable(void)
 #endif
 }
 
-/* Whether User may look something up in the jail, whose descriptor this is;
- * and with FixRoot, as without a jail, on the way there. */
-static int may_search(int jail)
+/* Whether User may look something up in the jail, and with FixRoot, as without
+ * a jail, on the way there. */
+static int may_search(void)
 {
     if (gen.mount) { /* in the view, by the path that it has outside */
         return faccessat(gen.fd, gen.jail + 1, X_OK, AT_EACCESS) == 0;
     }
     return (!gen.fix_root
             || faccessat(AT_FDCWD, gen.jail, X_OK, AT_EACCESS) == 0)
-           && faccessat(jail, ".", X_OK, AT_EACCESS) == 0;
+           && faccessat(gen.fd, ".", X_OK, AT_EACCESS) == 0;
 }
 
 /* Parent, root, one thread; before any other module forks a daemon. Standard
@@ -3639,7 +3639,7 @@ static int link_is_right(const char *relative)
     return (strcmp(target, LINK_ANCHOR "/..") == 0
             || strcmp(target, relative) == 0)
            && stat("/", &root) == 0 && stat(gen.jail, &there) == 0
-           && root.st_dev == there.st_dev && root.st_ino == there.st_ino;
+           && is_same(&root, &there);
 }
 
 /* Whether what runs a program is missing: the interpreter of a script, or the
@@ -3833,7 +3833,7 @@ static chroot_probe act_enter(apr_pool_t *p, server_rec *s, chroot_seen *seen)
     if (ap_run_drop_privileges(p, s) != OK) {
         return PROBE_FAILED;
     }
-    if (gen.late && !may_search(gen.fd) && errno == EACCES) {
+    if (gen.late && !may_search() && errno == EACCES) {
         return PROBE_NO_SEARCH;
     }
     if (!enter(s)) {
@@ -3876,7 +3876,7 @@ static chroot_probe act_search(apr_pool_t *p, server_rec *s, chroot_seen *seen)
     if (setgid(ap_unixd_config.group_id) == -1
         || (user[0] != '#' && initgroups(user, ap_unixd_config.group_id) == -1)
         || setuid(ap_unixd_config.user_id) == -1 || untraceable() == -1
-        || !may_search(gen.fd)) {
+        || !may_search()) {
         return errno == EACCES ? PROBE_NO_SEARCH : PROBE_OK;
     }
     return PROBE_OK;
