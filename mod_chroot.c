@@ -1980,7 +1980,8 @@ typedef struct {
 #define VIEW_DEADLINE 10
 #define VIEW_STACK    65536
 
-/* What children enter; httpd keeps it when a restart loads this module anew. */
+/* What children enter, and how; httpd keeps it when a restart loads this module
+ * anew. */
 #define VIEW_KEPT "mod_chroot " CHROOT_VERSION " view"
 
 typedef struct {
@@ -1988,6 +1989,7 @@ typedef struct {
     int mount;   /* it is one of Mount */
     int seal;    /* 0 if root did not climb out of it, or an errno */
     int no_seal; /* children could not be locked in with one */
+    int early;   /* the last probe that came in did so early */
 } view_kept;
 
 /* This generation's plan, and what its children enter */
@@ -4123,34 +4125,23 @@ static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
 /* Whether the server goes on, and how its children enter the jail: so that what
  * lies in it, or runs in it, does not end a server that was up, a restart goes
  * on as the last generation did when its probe fails. Children verify
- * themselves. httpd unloads this module in between, so the process remembers.
- */
+ * themselves. */
 static int goes_on(server_rec *s, chroot_probe answer)
 {
-    static const char *const key = "mod_chroot: late";
-    apr_pool_t *process = s->process->pool;
-    void *last = NULL;
-
-    (void)apr_pool_userdata_get(&last, key, process);
-    if (answer != PROBE_OK && !is_restart()) {
+    if (answer == PROBE_OK) {
+        view.kept->early = !gen.late;
+        return 1;
+    }
+    if (!is_restart()) {
         return 0;
     }
     if (answer == PROBE_FAILED) {
-        gen.late = CHROOT_LATE && gen.door != gen.jail
-                   && (last == NULL || *(int *)last);
+        gen.late = CHROOT_LATE && gen.door != gen.jail && !view.kept->early;
     }
-    if (answer != PROBE_OK) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
-                     "the server goes on, by %s chroot, and its children "
-                     "serve when they can be locked into the jail %s",
-                     gen.late ? "late" : "early", gen.jail);
-        return 1;
-    }
-    if (last == NULL) {
-        last = apr_palloc(process, sizeof(int));
-        (void)apr_pool_userdata_set(last, key, NULL, process);
-    }
-    *(int *)last = gen.late;
+    ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
+                 "the server goes on, by %s chroot, and its children "
+                 "serve when they can be locked into the jail %s",
+                 gen.late ? "late" : "early", gen.jail);
     return 1;
 }
 
