@@ -388,6 +388,14 @@ static const char *path_top(apr_pool_t *p, const char *path)
     return apr_pstrmemdup(p, path, strcspn(path, "/"));
 }
 
+/* Whether the host's root directory has the first component of a path: then
+ * mod_rewrite takes it for a file's, and otherwise for a URL's (prefix_stat). */
+static int host_has_top(apr_pool_t *p, const char *path)
+{
+    return apr_hash_get(gen.top, path_top(p, path), APR_HASH_KEY_STRING)
+           != NULL;
+}
+
 /* The jail's path with what a canonical path, which is not below it, names
  * there through a symbolic link on the way; or NULL. Nothing in the jail is
  * looked at. */
@@ -1608,20 +1616,6 @@ static chroot_fate word_fate(const ap_directive_t *node,
                           : FATE_UNKNOWN;
 }
 
-/* Whether a rewrite rule's target is a path, and no URL for mod_rewrite
- * (prefix_stat); then notes its first component. */
-static int target_note(apr_pool_t *p, const char *path)
-{
-    const char *top = path_top(p, path);
-
-    if (apr_hash_get(gen.top, top, APR_HASH_KEY_STRING) == NULL) {
-        return 0;
-    }
-    apr_hash_set(gen.targets, apr_pstrdup(apr_hash_pool_get(gen.targets), top),
-                 APR_HASH_KEY_STRING, gen.targets);
-    return 1;
-}
-
 /* Notes word number n of a directive, if it names a path. */
 static void look_word(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row, char **words, int n)
@@ -1653,8 +1647,13 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
             look_app(p, node, path);
         }
     }
-    if (row->form == FORM_TARGET && !target_note(p, path)) {
-        return;
+    if (row->form == FORM_TARGET) {
+        if (!host_has_top(p, path)) {
+            return; /* a URL */
+        }
+        apr_hash_set(gen.targets,
+                     path_top(apr_hash_pool_get(gen.targets), path),
+                     APR_HASH_KEY_STRING, gen.targets);
     }
     if (gen.fix_root && path_inside(path) == NULL && row->form != FORM_SECTION
         && (row->form != FORM_TESTED || !test_is_inside(p, node, words[n]))) {
@@ -1701,11 +1700,11 @@ static void look_options(apr_pool_t *p, const ap_directive_t *node,
 static void node_special(apr_pool_t *p, const ap_directive_t *node,
                          const chroot_directive *row)
 {
+    int is_rule = row->form == FORM_TARGET || row->form == FORM_TESTED;
     size_t i;
 
-    for (i = 0; i < VARIABLES; i++) {
-        if ((row->form == FORM_TARGET || row->form == FORM_TESTED)
-            && strcasestr(node->args, name_variables[i][0]) != NULL) {
+    for (i = 0; is_rule && i < VARIABLES; i++) {
+        if (strcasestr(node->args, name_variables[i][0]) != NULL) {
             (void)need_add(node, name_variables[i][1], R_OK, FINDING_ERROR);
         }
     }
@@ -2199,7 +2198,7 @@ static void view_add_mapped(apr_pool_t *p, const ap_directive_t *node,
         if (path == NULL || path[1] == '\0'
             || (node->parent != NULL
                 && strcasecmp(node->parent->directive, "<VirtualHost") != 0)
-            || access(apr_pstrcat(p, "/", path_top(p, path), NULL), F_OK)) {
+            || !host_has_top(p, path)) {
             return; /* a URL */
         }
     }
@@ -2323,7 +2322,7 @@ static void view_add_sockets(apr_pool_t *p, const char *module,
  * mod_rewrite tells a file from a URL (prefix_stat). */
 static void view_add_top(apr_pool_t *p)
 {
-    apr_hash_index_t *each = apr_hash_first(p, host_top(p));
+    apr_hash_index_t *each = apr_hash_first(p, gen.top);
     const char *path;
     struct stat root, st;
 
@@ -4566,7 +4565,7 @@ static void chroot_child_init(apr_pool_t *p, server_rec *s)
  */
 
 /* What is known of a request, in its request_config. A file sub-request, whose
- * path nobody maps, has none until its names are inner ones. */
+ * path nobody maps, has none until its path has been walked. */
 typedef struct {
     int rewritten; /* mod_rewrite sets r->filename, or who comes before it */
     int decided;   /* what its sub-requests find decides about it no more */
@@ -4621,9 +4620,7 @@ static int rewrite_resolve(request_rec *r, int is_url)
     int rv;
 
     if (path_inside(r->filename) == NULL) {
-        if (apr_hash_get(gen.top, path_top(r->pool, r->filename),
-                         APR_HASH_KEY_STRING)
-            != NULL) {
+        if (host_has_top(r->pool, r->filename)) {
             return OK;
         }
         r->uri = r->filename;
@@ -4692,8 +4689,8 @@ static int chroot_map_to_storage(request_rec *r)
     return HTTP_NOT_FOUND;
 }
 
-/* Instead of the core, for paths outside: there is no file, but the sections
- * about it hold, as a handler may be asked for all the same. */
+/* Instead of the core, for paths outside: there is no file, but what the
+ * sections about it deny is denied as ever; the rest is 404 in the end. */
 static int chroot_map_outside(request_rec *r)
 {
     int rv;
@@ -4890,31 +4887,37 @@ static const char *test_function(ap_expr_eval_ctx_t *ctx, const void *data,
     return value;
 }
 
-/* The first directive whose arguments hold a text, or ChrootDir. */
-static const ap_directive_t *node_naming(const ap_directive_t *node,
-                                         const char *text)
+/* The first directive of a tree whose arguments hold a text, or NULL. */
+static const ap_directive_t *node_holding(const ap_directive_t *node,
+                                          const char *text)
 {
     const ap_directive_t *found = NULL;
 
     for (; node != NULL && found == NULL; node = node->next) {
         found = strcasestr(node->args, text) != NULL
                     ? node
-                    : node_naming(node->first_child, text);
+                    : node_holding(node->first_child, text);
     }
     return found;
 }
 
-/* Notes that an expression of the configuration decides by a file. */
+/* The directive that an expression with a text stands in, or ChrootDir. */
+static const ap_directive_t *node_naming(const char *text)
+{
+    const ap_directive_t *node = node_holding(ap_conftree, text);
+
+    return node != NULL ? node : gen.node;
+}
+
+/* Notes that an expression of the configuration decides by a file. Only where
+ * that matters is its directive looked for. */
 static void test_note(apr_pool_t *p, const char *name)
 {
-    const ap_directive_t *node = node_naming(ap_conftree, name);
-
-    node = node != NULL ? node : gen.node;
-    if (gen.mount && *name == '/') {
-        path_note(node, name)->level = FINDING_ERROR;
+    if (gen.mount && *name == '/' && paths_wanted()) {
+        path_note(node_naming(name), name)->level = FINDING_ERROR;
     }
     else if (!gen.mount && *name != '\0' && !is_seen(p, name)) {
-        finding_add(node, FINDING_ERROR,
+        finding_add(node_naming(name), FINDING_ERROR,
                     apr_psprintf(p,
                                  "tests the file \"%s\", and children see "
                                  "those in the jail %s only",
@@ -4928,16 +4931,14 @@ static void test_note(apr_pool_t *p, const char *name)
 static int chroot_expr_lookup(ap_expr_lookup_parms *parms)
 {
     int is_test = parms->type == AP_EXPR_FUNC_OP_UNARY, rv;
-    const ap_directive_t *node;
     chroot_test *test;
     size_t i;
 
     for (i = 0; i < VARIABLES && gen.paths != NULL; i++) {
         if (parms->type == AP_EXPR_FUNC_VAR
             && strcasecmp(parms->name, name_variables[i][0]) == 0) {
-            node = node_naming(ap_conftree, name_variables[i][0]);
-            (void)need_add(node != NULL ? node : gen.node, name_variables[i][1],
-                           R_OK, FINDING_ERROR);
+            (void)need_add(node_naming(name_variables[i][0]),
+                           name_variables[i][1], R_OK, FINDING_ERROR);
         }
     }
     if (!gen.fix_root && !gen.mount) {
@@ -5050,8 +5051,8 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (gen.jail == NULL) {
         return OK;
     }
+    gen.top = host_top(pconf);
     if (is_final_pass()) {
-        gen.top = host_top(pconf);
         gen.targets = apr_hash_make(pconf);
         gen.htaccess = apr_hash_make(pconf);
         gen.paths = apr_array_make(ptemp, 64, sizeof(chroot_path));

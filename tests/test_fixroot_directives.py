@@ -90,21 +90,12 @@ RewriteCond ${JAIL}%{REQUEST_URI} -s [OR]
 RewriteCond "${JAIL}/a b" "-e"
 RewriteRule ^/[{]\\.x\\$ - [E=x:a\\ b]
 """),
-    "PHP": ([MOD_PHP], """\
-php_value auto_prepend_file ${JAIL}/p
-php_value auto_append_file ${JAIL}/p
-php_value open_basedir ${JAIL}/p
-php_value include_path ${JAIL}/p
-php_value session.save_path ${JAIL}/p
-php_value upload_tmp_dir ${JAIL}/p
-php_value error_log ${JAIL}/p
-php_admin_value auto_prepend_file ${JAIL}/p
-php_admin_value auto_append_file ${JAIL}/p
-php_admin_value open_basedir ${JAIL}/p
-php_admin_value include_path ${JAIL}/p
-php_admin_value session.save_path ${JAIL}/p
-php_admin_value upload_tmp_dir ${JAIL}/p
-php_admin_value error_log ${JAIL}/p
+    "PHP": ([MOD_PHP], "".join(
+        f"{directive} {setting} ${{JAIL}}/p\n"
+        for directive in ("php_value", "php_admin_value")
+        for setting in ("auto_prepend_file", "auto_append_file", "open_basedir",
+                        "include_path", "session.save_path", "upload_tmp_dir",
+                        "error_log")) + """\
 php_admin_value open_basedir ${JAIL}/a:/tmp:${JAIL}/b
 php_value include_path .:${JAIL}/lib
 php_value session.save_path 5;${JAIL}/s
