@@ -36,9 +36,10 @@ def pytest_configure(config):
         pytest.exit("the tests start httpd as root: run them as root", 2)
     # A shell's background job ignores it, and with it all that tests start
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if is_chrooted():
-        leave_chroot()
-    become_init()
+    if not hasattr(config, "workerinput"):      # one of several at a time
+        if is_chrooted():
+            leave_chroot()
+        become_init()
 
 
 def is_chrooted():

@@ -73,10 +73,10 @@ need apache2 apache2-dev apache2-suexec-pristine apache2-utils \
     php-mysql python3-django subversion wordpress \
     'wordpress-theme-twentytwentythree|wordpress-theme-twentytwentyfive' \
     curl gnuplot-nox ldap-utils libcap2-bin litmus logrotate nftables openssl \
-    procps python3-hypothesis python3-pytest strace util-linux valgrind wrk
+    procps python3-hypothesis python3-pytest python3-pytest-xdist strace util-linux valgrind wrk
 
 note_lacking
 [ $# -gt 0 ] || export CHROOT_TEST_WHAT="whole suite"
 say "The tests: some 20 minutes on two idle cores"
 # Not the first python3 in PATH: pytest is Debian's.
-exec /usr/bin/python3 -m pytest tests --durations=10 "$@"
+exec /usr/bin/python3 -m pytest tests --durations=10 -n 2 --dist loadfile "$@"

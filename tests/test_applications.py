@@ -322,6 +322,7 @@ define('DB_PASSWORD', 'secret');
 define('DB_HOST', 'localhost');
 define('WP_CONTENT_DIR', '/var/lib/wordpress/wp-content');
 define('DISABLE_WP_CRON', true);
+define('AUTOMATIC_UPDATER_DISABLED', true);
 """
 PERMALINKS = """\
 RewriteEngine On

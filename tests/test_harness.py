@@ -43,11 +43,14 @@ def test_a_server_that_cannot_start_says_why(plain):
 
 
 THREADS = """\
-import threading
+import threading, time
 while True:
-    thread = threading.Thread(target=int)
-    thread.start()
-    thread.join()
+    threads = [threading.Thread(target=time.sleep, args=[0.01])
+               for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 """
 
 
