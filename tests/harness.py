@@ -592,11 +592,11 @@ class Server:
 
     def workers(self):
         """The MPM's children: those that poll the listening socket."""
-        found = []
+        found, listeners = [], procfs.listeners(self.port)
         for pid in self.children():
             with contextlib.suppress(OSError):
-                if (procfs.listens_on(pid, self.port) and
-                        "anon_inode:[eventpoll]" in procfs.fds(pid).values()):
+                fds = {*procfs.fds(pid).values()}
+                if "anon_inode:[eventpoll]" in fds and fds & listeners:
                     found.append(pid)
         return found
 

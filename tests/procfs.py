@@ -1,11 +1,12 @@
 """What the kernel says about a process: root, ids, threads, descriptors.
 
-Everything here reads /proc and nothing else.  A process that vanishes in the
+Everything here reads /proc, but for listeners().  A process that vanishes in the
 middle raises ProcessLookupError or FileNotFoundError (both are OSError).
 """
 import contextlib
 import os
 import re
+import subprocess
 from pathlib import Path
 
 
@@ -165,15 +166,12 @@ def environ(pid):
                 if "=" in entry)
 
 
-def listens_on(pid, port):
-    """Does pid hold a listening TCP socket on this port?"""
-    inodes = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            words = line.split()
-            if words[3] == "0A" and int(words[1].split(":")[1], 16) == port:
-                inodes.add(f"socket:[{words[9]}]")
-    return any(target in inodes for target in fds(pid).values())
+def listeners(port):
+    """The sockets that listen on a TCP port, as fds() names them.  ss asks the
+    kernel for these alone; /proc/net/tcp has all that ever were connected."""
+    text = subprocess.run(["ss", "-Hltne", f"sport = :{port}"], check=True,
+                          capture_output=True, text=True).stdout
+    return {f"socket:[{inode}]" for inode in re.findall(r"\bino:(\d+)", text)}
 
 
 def marked(marker, directory):

@@ -35,8 +35,8 @@ note_lacking()
 }
 
 if [ "${1-}" = --smoke ]; then
-    need apache2 apache2-dev autoconf automake gcc libc6-dev make procps \
-        python3-pytest strace
+    need apache2 apache2-dev autoconf automake gcc iproute2 libc6-dev make \
+        procps python3-pytest strace
     build=$(mktemp -d)
     for variant in --enable-late-chroot --disable-late-chroot; do
         say "Build: $variant"
@@ -72,8 +72,9 @@ need apache2 apache2-dev apache2-suexec-pristine apache2-utils \
     dokuwiki gitweb libapache2-mod-svn mariadb-server phpmyadmin php-curl \
     php-mysql python3-django subversion wordpress \
     'wordpress-theme-twentytwentythree|wordpress-theme-twentytwentyfive' \
-    curl gnuplot-nox ldap-utils libcap2-bin litmus logrotate nftables openssl \
-    procps python3-hypothesis python3-pytest python3-pytest-xdist strace util-linux valgrind wrk
+    curl gnuplot-nox iproute2 ldap-utils libcap2-bin litmus logrotate nftables \
+    openssl procps python3-hypothesis python3-pytest python3-pytest-xdist \
+    strace util-linux valgrind wrk
 
 note_lacking
 [ $# -gt 0 ] || export CHROOT_TEST_WHAT="whole suite"
