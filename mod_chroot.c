@@ -188,6 +188,17 @@ typedef enum {
     FATE_UNREADABLE
 } chroot_fate;
 
+/* Who wants a path in the view: of two the latter says how it is mounted */
+typedef enum { RANK_MAPPED, RANK_NEEDED, RANK_EXPLICIT } view_rank;
+
+/* What a directive wants there */
+typedef struct {
+    const ap_directive_t *node;
+    const char *path;
+    view_rank rank;
+    int writable;
+} view_wish;
+
 /* How serious a finding is */
 typedef enum { FINDING_NOTE, FINDING_WARNING, FINDING_ERROR } chroot_level;
 
@@ -224,7 +235,10 @@ typedef struct {
     apr_hash_t *top;      /* names in the host's root directory */
     apr_hash_t *targets;  /* of those: rewrite rules map URLs to them */
     int any_target;       /* rules map to any of them: UnsafePrefixStat */
-    apr_hash_t *htaccess; /* AccessFileName files above the jail */
+    int rules;            /* there are rewrite rules */
+    apr_array_header_t *wishes;   /* of view_wish */
+    apr_array_header_t *accesses; /* AccessFileName's words */
+    apr_hash_t *htaccess;         /* AccessFileName files above the jail */
     const struct htaccess_result *above; /* none, in directories above it */
     int cgid_deaf;                /* children cannot reach mod_cgid's socket */
     apr_array_header_t *findings; /* of chroot_finding */
@@ -240,19 +254,23 @@ typedef struct {
                        * otherwise by mod_unixd, before it */
     int entered;      /* a probe came in, at configtest */
     int configured;   /* may an MPM child be forked now? */
-    int probing;      /* this process is a probe */
-    int is_child;     /* this process is an MPM child, or a probe */
+} chroot_generation;
+
+APLOG_USE_MODULE(chroot);
+
+static chroot_generation gen = { .fd = -1 };
+
+/* A process that was forked from the parent: about itself */
+static struct {
+    int probing;      /* it is a probe */
+    int is_child;     /* it is an MPM child, or a probe */
     apr_finfo_t root; /* of its root, for directories outside */
     int dumps_core;   /* CoreDumpDirectory is set */
     int tasks;        /* /proc/self/task, from outside: late */
     int status;       /* /proc/self/status, from outside: early */
     pid_t jailer;
-    int ask, answer; /* the child's ends of the jailer's pipes */
-} chroot_generation;
-
-APLOG_USE_MODULE(chroot);
-
-static chroot_generation gen = { .fd = -1, .tasks = -1, .status = -1 };
+    int ask, answer; /* its ends of the jailer's pipes */
+} child = { .tasks = -1, .status = -1 };
 
 /* Closes a descriptor of this process, once. */
 static void fd_close(int *fd)
@@ -679,7 +697,7 @@ typedef enum {
 #define RUNS     32  /* words that begin with "|" or "prg:" run outside */
 #define EXECUTES 64  /* children run it, or programs in it */
 #define BELOW    128 /* children write to what is in it */
-#define PLANS    256 /* view_add() wants it, as it does MAPS */
+#define PLANS    256 /* it is for the view alone */
 
 /* What there is to know of directives that name paths, or need files: httpd
  * 2.4's own by module, then those of others. All others name none, or name
@@ -763,7 +781,8 @@ static const chroot_directive directives[] = {
       RUNS },
     /* what node_special() knows */
     { "RewriteOptions WSGIDaemonProcess", 0, FORM_NONE, 0 },
-    { "AccessFileName ChrootBind", 0, FORM_NONE, PLANS },
+    { "ChrootBind", EACH, FORM_ROOTED, PLANS },
+    { "AccessFileName", EACH, FORM_NONE, PLANS },
     { .names = NULL }
 };
 
@@ -817,40 +836,26 @@ static const chroot_directive *row_of(chroot_name *const *rows,
     return entry != NULL ? entry->row : NULL;
 }
 
-/* The first word of a directive's arguments, or the last of several, taken out
- * faster than all of them are; NULL where that takes a closer look. */
-static char *word_simple(apr_pool_t *p, const char *args, int which)
-{
-    size_t length = strlen(args);
-    const char *word = args;
-    char stop = ' ';
-
-    if (length == 0 || strpbrk(args, "\\\t") != NULL) {
-        return NULL;
-    }
-    if (which == LAST) {
-        if (args[length - 1] == '"') {
-            length--;
-            stop = '"';
-        }
-        word = memrchr(args, stop, length);
-        return word != NULL && word > args
-                   ? apr_pstrmemdup(p, word + 1, args + length - word - 1)
-                   : NULL;
-    }
-    stop = *word == '"' ? *word++ : ' ';
-    length = which == 0 ? strcspn(word, stop == '"' ? "\"" : " ") : 0;
-    return length > 0 ? apr_pstrmemdup(p, word, length) : NULL;
-}
-
 /* The words of a directive's arguments, with NULL at the end; *count is how
- * many. */
+ * many. Those of many virtual hosts are taken out faster than httpd does. */
 static char **words_of(apr_pool_t *p, const char *args, int *count)
 {
     apr_array_header_t *list = apr_array_make(p, 8, sizeof(char *));
+    int plain = strpbrk(args, "\\'\t\v\f\r\n") == NULL, quoted;
+    size_t length;
 
     while (*args != '\0') {
-        APR_ARRAY_PUSH(list, char *) = ap_getword_conf(p, &args);
+        if (!plain) {
+            APR_ARRAY_PUSH(list, char *) = ap_getword_conf(p, &args);
+            continue;
+        }
+        quoted = *args == '"';
+        args += quoted;
+        length = strcspn(args, quoted ? "\"" : " ");
+        APR_ARRAY_PUSH(list, char *) = apr_pstrmemdup(p, args, length);
+        args += length;
+        args += *args == '"';
+        args += strspn(args, " ");
     }
     *count = list->nelts;
     APR_ARRAY_PUSH(list, char *) = NULL;
@@ -982,9 +987,10 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
         length--;
     }
     *rest = apr_pstrmemdup(p, path + length, all - length);
-    path = apr_pstrmemdup(p, path, length);
+    path = path[length] != '\0' ? apr_pstrmemdup(p, path, length) : path;
     if (row->form == FORM_ROOTED || row->form == FORM_TYPED) {
-        path = *path != '\0' ? ap_server_root_relative(p, path)
+        path = *path == '/'    ? path
+               : *path != '\0' ? ap_server_root_relative(p, path)
                : all > 0 && (row->does & MAPS) ? "/" /* anywhere */
                                                : NULL;
     }
@@ -1289,7 +1295,8 @@ static void look_names(const ap_directive_t *node, char **words,
     char **first = words;
     size_t i;
 
-    if (homes && is_user_list(*words)) {
+    if (*words == NULL || strcasecmp(*words, "all") == 0
+        || (homes && is_user_list(*words))) {
         return;
     }
     for (; *words != NULL; words++) {
@@ -1616,11 +1623,66 @@ static chroot_fate word_fate(const ap_directive_t *node,
                           : FATE_UNKNOWN;
 }
 
+/* Warns that a path is not in the view. */
+static void view_without(apr_pool_t *p, const ap_directive_t *node,
+                         const char *path, const char *why)
+{
+    finding_add(node, FINDING_WARNING,
+                apr_psprintf(p, "leaves \"%s\" out of what children see: %s",
+                             path, why));
+}
+
+/* Whether a word of ChrootBind says how, and not what. */
+static int is_bind_mode(const char *word)
+{
+    return strcasecmp(word, "rw") == 0 || strcasecmp(word, "ro") == 0;
+}
+
+/* Notes what word number n of a directive, a path or none and what follows it,
+ * wants in the view: ChrootBind's, AccessFileName's, and what a mapping names up
+ * to what depends on the request. */
+static void wish_note(apr_pool_t *p, const ap_directive_t *node,
+                      const chroot_directive *row, char **words, int n,
+                      const char *path, const char *rest)
+{
+    int is_bind = row->form == FORM_ROOTED && (row->does & PLANS);
+    view_wish *wish;
+
+    if (row->form == FORM_NONE) {
+        APR_ARRAY_PUSH(gen.accesses, const char *) = apr_pstrdup(
+            gen.accesses->pool, words[n]);
+        return;
+    }
+    if (row->form == FORM_TARGET
+        && (path == NULL || path[1] == '\0' || !host_has_top(p, path)
+            || (node->parent != NULL
+                && strcasecmp(node->parent->directive, "<VirtualHost") != 0))) {
+        return; /* a URL */
+    }
+    if (path == NULL && (row->does & NAMES) && strchr(words[n], ':') == NULL
+        && !is_user_list(words[0])) {
+        path = rest = "/"; /* UserDir: below anybody's home */
+    }
+    if (path != NULL && *rest != '\0' && strchr(path + 1, '/') == NULL
+        && path_below(path, gen.jail) == NULL) {
+        view_without(p, node, words[n],
+                     "it depends on the request too early; write ChrootBind "
+                     "and a directory that holds all of it");
+    }
+    else if (path != NULL && (!is_bind || n > 0 || !is_bind_mode(words[0]))) {
+        wish = apr_array_push(gen.wishes);
+        wish->node = node;
+        wish->path = apr_pstrdup(gen.wishes->pool, path);
+        wish->rank = is_bind ? RANK_EXPLICIT : RANK_MAPPED;
+        wish->writable = is_bind && strcasecmp(words[0], "rw") == 0;
+    }
+}
+
 /* Notes word number n of a directive, if it names a path. */
 static void look_word(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row, char **words, int n)
 {
-    const char *rest, *error = NULL;
+    const char *rest = "", *error = NULL;
     const char *path = word_path(p, row, words, n, &rest);
     chroot_path *note;
     int mode = row->form == FORM_PHP && path != NULL
@@ -1628,7 +1690,10 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
                : row->does & WRITES ? W_OK
                                     : 0;
 
-    if (path == NULL) {
+    if (gen.mount && (row->does & (MAPS | PLANS))) {
+        wish_note(p, node, row, words, n, path, rest);
+    }
+    if (path == NULL || (row->does & PLANS)) {
         if (row->form == FORM_TESTED && gen.fix_root
             && is_file_test(words[n + 1]) && strcasecmp(words[n], "expr") != 0
             && !test_is_inside(p, node, words[n])) {
@@ -1708,6 +1773,7 @@ static void node_special(apr_pool_t *p, const ap_directive_t *node,
             (void)need_add(node, name_variables[i][1], R_OK, FINDING_ERROR);
         }
     }
+    gen.rules |= row->form == FORM_TARGET;
     if (row->form == FORM_TARGET
         || strcasecmp(node->directive, "RewriteOptions") == 0) {
         gen.any_target |= (row->form != FORM_TARGET
@@ -1724,43 +1790,6 @@ static void node_special(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
-/* Whether nothing but the report asks for the path that is written in word. */
-static int path_is_harmless(const char *word)
-{
-    return *word == '/' && path_is_plain(word)
-           && (gen.fix_root ? path_inside(word) != NULL
-                            : path_below(gen.jail, word) == NULL);
-}
-
-/* Whether there is nothing to see in a directive, which nearly all of many
- * virtual hosts are to be told by fast: access by nothing that children have to
- * look up; and, when no more paths are noted, one with an ordinary path. */
-static int node_needs_nothing(apr_pool_t *p, const ap_directive_t *node,
-                              const chroot_directive *row)
-{
-    const char *word;
-
-    if (row->does == (DECIDES | NAMES)) {
-        return strncasecmp(node->args, "all ", 4) == 0
-               || strcasecmp(node->args, "valid-user") == 0;
-    }
-    if (row->form == FORM_SECTION) {
-        return !gen.dump && (gen.fix_root || !paths_wanted());
-    }
-    if (row->form == FORM_ROOTED && row->does == MAPS && gen.mount) {
-        return !gen.dump; /* view_plan() sees to it */
-    }
-    if (row->form == FORM_NONE && row->does == EXECUTES) {
-        return strcasestr(node->args, "ExecCGI") == NULL;
-    }
-    if (paths_wanted() || (row->does & ~(MAPS | DECIDES | WRITES | EXECUTES))
-        || row->form != FORM_ROOTED) {
-        return 0;
-    }
-    word = gen.mount ? NULL : word_simple(p, node->args, row->word);
-    return gen.mount || (word != NULL && path_is_harmless(word));
-}
-
 /* Looks at one directive that is in a row. */
 static void node_look(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row)
@@ -1770,8 +1799,9 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
     char **words, *copy;
     int count, i;
 
-    if (node_needs_nothing(p, node, row)) {
-        return;
+    if (row->form == FORM_SECTION
+        && (gen.fix_root ? !gen.dump : !paths_wanted())) {
+        return; /* its path is for the report, and a note */
     }
     tail = strrchr(args, '>');
     if (node->directive[0] == '<' && tail != NULL) {
@@ -1953,9 +1983,6 @@ static void look_cgid(apr_pool_t *p)
  * namespace, where the kernel allows that. Not even root climbs out of either.
  */
 
-/* Who wants a path: of two the latter says how it is mounted */
-typedef enum { RANK_MAPPED, RANK_NEEDED, RANK_EXPLICIT } view_rank;
-
 /* What is at a path of the view: a mount, a symbolic link, or a directory that
  * leads to one of these. */
 typedef struct {
@@ -1997,7 +2024,7 @@ static struct {
     apr_hash_t *by_path;
     view_kept *kept;
     struct stat jail;
-    int mapped, rules;
+    int mapped;
 } view;
 
 static int is_device(const struct stat *st)
@@ -2135,15 +2162,6 @@ static const char *view_refusal(const char *path, view_rank rank, int writable)
     return NULL;
 }
 
-/* Warns that a path is not in the view. */
-static void view_without(apr_pool_t *p, const ap_directive_t *node,
-                         const char *path, const char *why)
-{
-    finding_add(node, FINDING_WARNING,
-                apr_psprintf(p, "leaves \"%s\" out of what children see: %s",
-                             path, why));
-}
-
 /* Plans to mount a path. What cannot be is left out, so that whatever makes it
  * later keeps no server from starting; a path that URLs are mapped to and that
  * is not there is as without a jail. */
@@ -2186,97 +2204,9 @@ static void view_want(apr_pool_t *p, const ap_directive_t *node,
     step->writer = writer;
 }
 
-/* Plans what a mapping names in word number n, up to what depends on the
- * request. */
-static void view_add_mapped(apr_pool_t *p, const ap_directive_t *node,
-                            const chroot_directive *row, char **words, int n)
-{
-    const char *rest = "", *path = word_path(p, row, words, n, &rest);
-
-    if (row->form == FORM_TARGET) {
-        view.rules = 1;
-        if (path == NULL || path[1] == '\0'
-            || (node->parent != NULL
-                && strcasecmp(node->parent->directive, "<VirtualHost") != 0)
-            || !host_has_top(p, path)) {
-            return; /* a URL */
-        }
-    }
-    if (path == NULL && (row->does & NAMES) && strchr(words[n], ':') == NULL
-        && !is_user_list(words[0])) {
-        path = rest = "/"; /* UserDir: below anybody's home */
-    }
-    if (path != NULL && *rest != '\0' && strchr(path + 1, '/') == NULL
-        && path_below(path, gen.jail) == NULL) {
-        view_without(p, node, words[n],
-                     "it depends on the request too early; write ChrootBind "
-                     "and a directory that holds all of it");
-    }
-    else if (path != NULL) {
-        view_want(p, node, path, RANK_MAPPED, 0);
-    }
-}
-
-/* Plans what a directive names: mappings and ChrootBind; AccessFileName's words
- * go to names. */
-static void view_add(apr_pool_t *p, const ap_directive_t *node,
-                     const chroot_directive *row, apr_array_header_t *names)
-{
-    static const chroot_directive bind = { "", EACH, FORM_ROOTED, 0 };
-    const char *rest, *path;
-    char *word = row->does & MAPS ? word_simple(p, node->args, row->word)
-                                  : NULL;
-    char **words;
-    int count, n;
-
-    if (word != NULL) {
-        view_add_mapped(p, node, row, &word, 0);
-        return;
-    }
-    words = words_of(p, node->args, &count);
-    for (n = 0; n < count; n++) {
-        if (row->does & MAPS) {
-            if (row_wants(row, n, count)) {
-                view_add_mapped(p, node, row, words, n);
-            }
-        }
-        else if (strcasecmp(node->directive, "ChrootBind") != 0) {
-            APR_ARRAY_PUSH(names, char *) = words[n];
-        }
-        else if (words[n][0] != '\0' /* httpd ignores one at the end */
-                 && (n > 0
-                     || (strcasecmp(words[0], "ro") != 0
-                         && strcasecmp(words[0], "rw") != 0))) {
-            path = word_path(p, &bind, words, n, &rest);
-            if (path != NULL) {
-                view_want(p, node, path, RANK_EXPLICIT,
-                          strcasecmp(words[0], "rw") == 0);
-            }
-        }
-    }
-}
-
-/* Plans what a whole configuration names. */
-static void view_add_tree(apr_pool_t *p, chroot_name *const *rows,
-                          const ap_directive_t *node, apr_array_header_t *names)
-{
-    const chroot_directive *row;
-
-    for (; node != NULL; node = node->next) {
-        row = row_of(rows, node->directive);
-        if (row != NULL && (row->does & (MAPS | PLANS))) {
-            view_add(p, node, row, names);
-        }
-        if (node->first_child != NULL) {
-            view_add_tree(p, rows, node->first_child, names);
-        }
-    }
-}
-
 /* Plans the files that decide about all that is below their directories, those
  * on the way. */
-static void view_add_access_files(apr_pool_t *p,
-                                  const apr_array_header_t *names)
+static void view_add_access_files(apr_pool_t *p)
 {
     const char *path;
     const view_step *step;
@@ -2289,9 +2219,10 @@ static void view_add_access_files(apr_pool_t *p,
             || path_inside(step->path) != NULL) {
             continue;
         }
-        for (j = 0; j < names->nelts; j++) {
+        for (j = 0; j < gen.accesses->nelts; j++) {
             path = apr_pstrcat(p, step->path[1] != '\0' ? step->path : "", "/",
-                               APR_ARRAY_IDX(names, j, const char *), NULL);
+                               APR_ARRAY_IDX(gen.accesses, j, const char *),
+                               NULL);
             if (lstat(path, &st) == 0) {
                 view_want(p, gen.node, path, RANK_NEEDED, 0);
             }
@@ -2386,9 +2317,10 @@ static void view_sort(apr_pool_t *p)
 /* Parent, anybody: plans the view of this generation. */
 static void view_plan(apr_pool_t *p, apr_pool_t *ptemp)
 {
-    apr_array_header_t *names = apr_array_make(ptemp, 2, sizeof(char *));
     const char *written = ap_server_root_relative(ptemp, gen.written), *writer;
+    const view_wish *wish = (view_wish *)gen.wishes->elts;
     struct stat st;
+    int i;
 
     view.steps = apr_array_make(p, 64, sizeof(void *));
     view.by_path = apr_hash_make(p);
@@ -2397,14 +2329,15 @@ static void view_plan(apr_pool_t *p, apr_pool_t *ptemp)
     if (written != NULL && stat(written, &st) == 0) { /* no keyword */
         (void)view_way(ptemp, written, &st, &writer);
     }
-    APR_ARRAY_PUSH(names, const char *) = ".htaccess";
-    view_add_tree(ptemp, rows_make(ptemp), ap_conftree, names);
+    for (i = 0; i < gen.wishes->nelts; i++, wish++) {
+        view_want(ptemp, wish->node, wish->path, wish->rank, wish->writable);
+    }
     view_add_sockets(ptemp, "mod_cgid.c", "ScriptSock", "cgisock", 1);
     view_add_sockets(ptemp, "mod_fcgid.c", "FcgidIPCDir", FCGID_SOCKETS, 0);
-    if (view.rules) {
+    if (gen.rules) {
         view_add_top(ptemp);
     }
-    view_add_access_files(ptemp, names);
+    view_add_access_files(ptemp);
     view_sort(ptemp);
 }
 
@@ -2781,7 +2714,7 @@ static int dir_is_inside(int fd, const char *name)
  */
 static void child_fails(void)
 {
-    if (gen.probing) {
+    if (child.probing) {
         _exit(PROBE_FAILED);
     }
     apr_sleep(SICK_PAUSE);
@@ -2807,8 +2740,8 @@ static int jailer_main(void *unused)
     struct pollfd asked = { jailer_ask, POLLIN, 0 };
     char byte;
 
-    close(gen.ask);
-    close(gen.answer);
+    close(child.ask);
+    close(child.answer);
     /* PR_SET_PDEATHSIG needs a parent that is root when it dies, and the end
      * of file one that has forked nobody */
     while (poll(&asked, 1, JAILER_POLL) != 1) {
@@ -2842,9 +2775,9 @@ static int jailer_clone(void)
     if (rv != 0) {
         return rv;
     }
-    gen.jailer = clone(jailer_main, jailer_stack + sizeof(jailer_stack),
-                       CLONE_FS, NULL);
-    rv = gen.jailer == -1 ? errno : 0;
+    child.jailer = clone(jailer_main, jailer_stack + sizeof(jailer_stack),
+                         CLONE_FS, NULL);
+    rv = child.jailer == -1 ? errno : 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return rv;
 }
@@ -2862,12 +2795,12 @@ static void jailer_start(server_rec *s)
         child_fails();
     }
     jailer_ask = ask[0];
-    gen.ask = ask[1];
-    gen.answer = answer[0];
+    child.ask = ask[1];
+    child.answer = answer[0];
     jailer_answer = answer[1];
     jailer_child = getpid();
     rv = jailer_clone();
-    if (gen.probing && (rv == EPERM || rv == ENOSYS || rv == EINVAL)) {
+    if (child.probing && (rv == EPERM || rv == ENOSYS || rv == EINVAL)) {
         _exit(PROBE_NO_JAILER);
     }
     if (rv != 0) {
@@ -2884,14 +2817,14 @@ static void jailer_start(server_rec *s)
 static int jailer_act(server_rec *s)
 {
     chroot_answer answer = { NULL, 0 };
-    struct pollfd answered = { gen.answer, POLLIN, 0 };
+    struct pollfd answered = { child.answer, POLLIN, 0 };
     int rv = 0, status = 0, waited;
     ssize_t n = -1;
 
-    if (write(gen.ask, "", 1) == 1) {
+    if (write(child.ask, "", 1) == 1) {
         do {
             n = poll(&answered, 1, JAILER_DEADLINE);
-            n = n == 1   ? read(gen.answer, &answer, sizeof(answer))
+            n = n == 1   ? read(child.answer, &answer, sizeof(answer))
                 : n == 0 ? (errno = ETIMEDOUT, -1)
                          : -1;
         } while (n == -1 && errno == EINTR);
@@ -2899,10 +2832,10 @@ static int jailer_act(server_rec *s)
     if (n == -1) {
         rv = errno;
     }
-    close(gen.ask);
-    close(gen.answer);
+    close(child.ask);
+    close(child.answer);
     if (rv != ETIMEDOUT) {
-        waited = process_wait(gen.jailer, __WCLONE, &status);
+        waited = process_wait(child.jailer, __WCLONE, &status);
         rv = waited != 0 ? waited : rv;
     }
     if (rv != 0 || n != sizeof(answer)) {
@@ -3052,7 +2985,7 @@ static int verify_descriptor(server_rec *s, int dir, const char *fd)
         return verify_broken(s, "descriptor", fd, "is a terminal in");
     }
     if (!S_ISDIR(st.st_mode)
-        || ((number == dir || number == gen.tasks)
+        || ((number == dir || number == child.tasks)
             && fstat((int)number, &own) == 0 && is_same(&own, &st))) {
         return 1;
     }
@@ -3150,7 +3083,8 @@ static long descriptors_max(void)
     ssize_t n;
     long max;
 
-    n = gen.status != -1 ? pread(gen.status, text, sizeof(text) - 1, 0) : -1;
+    n = child.status != -1 ? pread(child.status, text, sizeof(text) - 1, 0)
+                           : -1;
     if (n > 0) {
         text[n] = '\0';
         size = strstr(text, "\nFDSize:");
@@ -3167,19 +3101,19 @@ static int verify(server_rec *s)
 {
     char number[16];
     long fd, max;
-    int tasks = gen.tasks, ok;
+    int tasks = child.tasks, ok;
 
     if (!verify_root(s) || !verify_user(s)) {
         return 0;
     }
     if (tasks != -1) {
         ok = verify_each(s, tasks, "thread", verify_thread);
-        gen.tasks = -1;
+        child.tasks = -1;
         return ok;
     }
     ok = verify_capabilities(s, "0");
     max = descriptors_max();
-    fd_close(&gen.status);
+    fd_close(&child.status);
     for (fd = 0; ok && fd < max; fd++) {
         apr_snprintf(number, sizeof(number), "%ld", fd);
         ok = verify_descriptor(s, -1, number);
@@ -3598,9 +3532,10 @@ static int enter(server_rec *s)
     int rv;
 
     /* a child that is told to stop while it starts was left to mod_unixd */
-    if (gen.is_child && gen.late) {
-        gen.tasks = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (gen.tasks == -1) {
+    if (child.is_child && gen.late) {
+        child.tasks = open("/proc/self/task",
+                           O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (child.tasks == -1) {
             rv = errno;
             ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
                          "open /proc/self/task before entering the jail %s",
@@ -3830,7 +3765,7 @@ typedef chroot_probe (*chroot_act)(apr_pool_t *p, server_rec *s,
  * nobody. */
 static chroot_probe act_enter(apr_pool_t *p, server_rec *s, chroot_seen *seen)
 {
-    gen.probing = gen.configured = 1;
+    child.probing = gen.configured = 1;
     if (ap_run_drop_privileges(p, s) != OK) {
         return PROBE_FAILED;
     }
@@ -4279,9 +4214,9 @@ static void terminals_warn(server_rec *s)
     long max;
     int fd;
 
-    gen.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    child.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     max = descriptors_max();
-    fd_close(&gen.status);
+    fd_close(&child.status);
     for (fd = 3; fd < max; fd++) {
         if (fstat(fd, &st) == 0 && is_terminal(fd, &st)) {
             ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
@@ -4466,27 +4401,28 @@ static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
     }
     tzset();
     (void)ap_mpm_query(AP_MPMQ_MPM_STATE, &state);
-    gen.is_child = gen.probing || (gen.configured && state == AP_MPMQ_STARTING);
-    if (gen.is_child) {
+    child.is_child = child.probing
+                     || (gen.configured && state == AP_MPMQ_STARTING);
+    if (child.is_child) {
         apr_pool_pre_cleanup_register(p, s, child_lost);
     }
     if (gen.door != gen.jail) { /* there is a /proc */
-        gen.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+        child.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     }
     if (!terminals_leave(s)) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (gen.late || !gen.is_child) {
-        fd_close(&gen.status);
+    if (gen.late || !child.is_child) {
+        fd_close(&child.status);
     }
-    if (gen.probing) { /* nobody else writes what the parent will read */
+    if (child.probing) { /* nobody else writes what the parent will read */
         ap_coredumpdir_configured = 0;
     }
-    if (gen.is_child && gen.late) {
+    if (child.is_child && gen.late) {
         ap_unixd_config.chroot_dir = NULL;
         /* mod_unixd would let User's other processes, those in the jail, trace
          * this one while it is User and still outside: prctl(2) */
-        gen.dumps_core = ap_coredumpdir_configured;
+        child.dumps_core = ap_coredumpdir_configured;
         ap_coredumpdir_configured = 0;
         jailer_start(s);
     }
@@ -4502,14 +4438,14 @@ static int chroot_drop_privileges_last(apr_pool_t *p, server_rec *s)
     if (gen.jail == NULL) {
         return OK;
     }
-    if (gen.is_child) {
+    if (child.is_child) {
         /* mod_unixd says DECLINED when it could not set the groups */
         apr_pool_cleanup_kill(p, s, child_lost);
         traceable = gen.late ? untraceable() : 0;
         if (traceable == -1 || !verify_user(s)) {
             child_fails();
         }
-        gen.dumps_core |= traceable; /* fs.suid_dumpable says so: as it was */
+        child.dumps_core |= traceable; /* fs.suid_dumpable says so: as it was */
         return OK;
     }
     fd_close(&view_last()->fd);
@@ -4533,7 +4469,7 @@ static void allow_core(server_rec *s)
 #ifdef PR_SET_DUMPABLE
     int rv;
 
-    if (gen.dumps_core && prctl(PR_SET_DUMPABLE, 1) == -1) {
+    if (child.dumps_core && prctl(PR_SET_DUMPABLE, 1) == -1) {
         rv = errno;
         ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
                      "allow core files in the jail %s", gen.jail);
@@ -4555,7 +4491,7 @@ static void chroot_child_init(apr_pool_t *p, server_rec *s)
     if (gen.fix_root) {
         coredump_strip();
         /* without a type, if it fails, and httpd forbids what is in it */
-        (void)apr_stat(&gen.root, "/", APR_FINFO_MIN, p);
+        (void)apr_stat(&child.root, "/", APR_FINFO_MIN, p);
     }
     ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, s, "locked into %s", gen.jail);
 }
@@ -4717,7 +4653,7 @@ static apr_status_t chroot_dirwalk_stat(apr_finfo_t *finfo, request_rec *r,
         if (!(wanted & APR_FINFO_LINK)) {
             return APR_ENOENT;
         }
-        *finfo = gen.root;
+        *finfo = child.root;
         return APR_SUCCESS;
     }
     if (inner[1] == '\0') {
@@ -5041,7 +4977,7 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
 
     memset(&gen, 0, sizeof(gen));
     memset(&view, 0, sizeof(view));
-    gen.fd = gen.tasks = gen.status = -1;
+    gen.fd = -1;
     apr_pool_cleanup_register(pconf, NULL, generation_end,
                               apr_pool_cleanup_null);
     gen.dump = ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL
@@ -5052,14 +4988,21 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
         return OK;
     }
     gen.top = host_top(pconf);
+    gen.targets = apr_hash_make(pconf);
+    gen.htaccess = apr_hash_make(pconf);
+    gen.wishes = apr_array_make(ptemp, 64, sizeof(view_wish));
+    gen.accesses = apr_array_make(ptemp, 2, sizeof(char *));
+    APR_ARRAY_PUSH(gen.accesses, const char *) = ".htaccess";
     if (is_final_pass()) {
-        gen.targets = apr_hash_make(pconf);
-        gen.htaccess = apr_hash_make(pconf);
         gen.paths = apr_array_make(ptemp, 64, sizeof(chroot_path));
         gen.needs = apr_hash_make(ptemp);
+    }
+    if (gen.mount || gen.paths != NULL) {
         apr_pool_create(&scratch, ptemp);
         tree_look(scratch, rows_make(ptemp), ap_conftree);
         apr_pool_destroy(scratch);
+    }
+    if (gen.paths != NULL) {
         if (gen.fix_root) {
             (void)need_add(gen.node, gen.jail, 0, FINDING_ERROR);
         }
@@ -5392,7 +5335,7 @@ static const char *chroot_cmd_chrootbind(cmd_parms *cmd, void *unused, int argc,
 {
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY), *path;
     int writable = argc > 0 && strcasecmp(argv[0], "rw") == 0;
-    int i = writable || (argc > 0 && strcasecmp(argv[0], "ro") == 0);
+    int i = argc > 0 && is_bind_mode(argv[0]);
     char real[PATH_MAX];
 
     if (err != NULL) {
