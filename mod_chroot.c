@@ -236,6 +236,7 @@ typedef struct {
     apr_hash_t *targets;  /* of those: rewrite rules map URLs to them */
     int any_target;       /* rules map to any of them: UnsafePrefixStat */
     int rules;            /* there are rewrite rules */
+    int dbd_decides;      /* by a map: without it nothing is forbidden */
     apr_array_header_t *wishes;   /* of view_wish */
     apr_array_header_t *accesses; /* AccessFileName's words */
     apr_hash_t *htaccess;         /* AccessFileName files above the jail */
@@ -679,6 +680,7 @@ typedef enum {
     FORM_ROOTED,  /* relative to ServerRoot, or absolute */
     FORM_TYPED,   /* the same behind txt:, rnd: or dbm: */
     FORM_COMMAND, /* the same, up to a blank */
+    FORM_INSPECT, /* behind @inspectFile, unless it is loaded at start */
     FORM_SOCKET,  /* between unix: and a "|" */
     FORM_VALUE,   /* it all, or behind "=", up to a blank or a comma */
     FORM_LIST,    /* a list of absolute ones, by ":" or ";" */
@@ -754,8 +756,10 @@ static const chroot_directive directives[] = {
     { "ProxyPass ProxyPassMatch BalancerMember ProxySet <Proxy", EACH,
       FORM_SOCKET, BACKEND },
     { "SetHandler", 0, FORM_SOCKET, BACKEND },
-    { "ProxyRemote AuthLDAPURL SSLStaplingForceURL SSLOCSPDefaultResponder",
-      EACH, FORM_NONE, BACKEND },
+    { "ProxyRemote SSLStaplingForceURL SSLOCSPDefaultResponder", EACH,
+      FORM_NONE, BACKEND },
+    /* mod_authnz_ldap.c: without it "Require not ldap-group" denies nobody */
+    { "AuthLDAPURL", EACH, FORM_NONE, BACKEND | DECIDES },
     /* mod_ext_filter.c, mod_lua.c */
     { "ExtFilterDefine", EACH, FORM_VALUE, EXECUTES },
     { "LuaRoot LuaPackagePath LuaPackageCPath LuaHookTranslateName "
@@ -768,6 +772,8 @@ static const chroot_directive directives[] = {
     /* mod_security2; PHP's apache2handler SAPI */
     { "SecDataDir SecTmpDir SecUploadDir SecAuditLogStorageDir", 0, FORM_PATH,
       WRITES },
+    { "SecRule", 1, FORM_INSPECT, DECIDES | EXECUTES },
+    { "SecHttpBlKey", 0, FORM_NONE, 0 },
     { "php_value php_admin_value", EACH, FORM_PHP, 0 },
     /* core.c, mod_authz_*.c, mod_access_compat.c, mod_setenvif.c */
     { "<Directory <DirectoryMatch", LAST, FORM_SECTION, 0 },
@@ -971,6 +977,10 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
         c = strstr(path, "=/") != NULL ? strstr(path, "=/")
                                        : strstr(path, "=\"/");
         path = c != NULL ? c + strcspn(c, "/") : path;
+        break;
+    case FORM_INSPECT:
+        c = strcasestr(path, "@inspectFile ");
+        path = c == NULL || strstr(c, ".lua") != NULL ? "" : strchr(c, ' ') + 1;
         break;
     case FORM_COMMAND:
         end = " ";
@@ -1231,7 +1241,8 @@ static void need_host(const ap_directive_t *node, const char *host,
 }
 
 /* What a directive needs whose words may be URLs of back ends. */
-static void look_backends(const ap_directive_t *node, char **words)
+static void look_backends(const ap_directive_t *node, char **words,
+                          chroot_level level)
 {
     const char *host;
 
@@ -1239,11 +1250,11 @@ static void look_backends(const ap_directive_t *node, char **words)
         host = strstr(*words, "://");
         if (host != NULL && strstr(*words, "unix:") == NULL
             && strncasecmp(*words, "balancer:", 9) != 0) {
-            need_host(node, host + 3, FINDING_WARNING);
+            need_host(node, host + 3, level);
         }
         host = strstr(*words, "host=");
         if (host != NULL) {
-            need_host(node, host + 5, FINDING_WARNING);
+            need_host(node, host + 5, level);
         }
         if (gen.fix_root && strstr(*words, "fcgi://") != NULL) {
             finding_add(node, FINDING_NOTE,
@@ -1765,7 +1776,8 @@ static void look_options(apr_pool_t *p, const ap_directive_t *node,
 static void node_special(apr_pool_t *p, const ap_directive_t *node,
                          const chroot_directive *row)
 {
-    int is_rule = row->form == FORM_TARGET || row->form == FORM_TESTED;
+    int is_rule = row->form == FORM_TARGET || row->form == FORM_TESTED
+                  || row->form == FORM_INSPECT;
     size_t i;
 
     for (i = 0; is_rule && i < VARIABLES; i++) {
@@ -1774,6 +1786,8 @@ static void node_special(apr_pool_t *p, const ap_directive_t *node,
         }
     }
     gen.rules |= row->form == FORM_TARGET;
+    gen.dbd_decides |= row->form == FORM_TYPED && (row->does & RUNS)
+                       && strstr(node->args, "dbd:") != NULL;
     if (row->form == FORM_TARGET
         || strcasecmp(node->directive, "RewriteOptions") == 0) {
         gen.any_target |= (row->form != FORM_TARGET
@@ -1788,6 +1802,12 @@ static void node_special(apr_pool_t *p, const ap_directive_t *node,
     else if (strcasecmp(node->directive, "WSGIDaemonProcess") == 0) {
         look_daemons(p, node);
     }
+    else if (strcasecmp(node->directive, "SecHttpBlKey") == 0
+             || (row->form == FORM_INSPECT
+                 && strcasestr(node->args, "@rbl ") != NULL
+                 && strcasestr(node->args, "httpbl.org") == NULL)) {
+        (void)need_add(node, RESOLVER, R_OK, FINDING_ERROR); /* block lists */
+    }
 }
 
 /* Looks at one directive that is in a row. */
@@ -1796,6 +1816,7 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
 {
     static const char *const proxied[] = { "P", "proxy", NULL };
     const char *args = node->args, *tail;
+    chroot_level level = row->does & DECIDES ? FINDING_ERROR : FINDING_WARNING;
     char **words, *copy;
     int count, i;
 
@@ -1821,11 +1842,10 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
     }
     if ((row->does & BACKEND)
         && (row->form != FORM_TARGET || rule_has(words, proxied))) {
-        look_backends(node, words);
+        look_backends(node, words, level);
     }
     if (row->does & NAMES) {
-        look_names(node, words,
-                   row->does & DECIDES ? FINDING_ERROR : FINDING_WARNING);
+        look_names(node, words, level);
     }
     if (row->does & RUNS) {
         look_pipes(p, node, words);
@@ -4158,7 +4178,11 @@ static void paths_find(apr_pool_t *p)
     int copied = 0, i;
 
     for (i = 0; i < gen.paths->nelts; i++, path++) {
-        level = path->fate == FATE_BROKEN ? FINDING_WARNING : path->level;
+        level = path->fate == FATE_BROKEN ? FINDING_WARNING
+                : gen.dbd_decides && path->level == FINDING_WARNING
+                        && strcasecmp(path->node->directive, "DBDParams") == 0
+                    ? FINDING_ERROR
+                    : path->level;
         text = level != FINDING_NOTE ? path_finding(p, path) : NULL;
         key = apr_pstrcat(p, path->node->directive, text, NULL);
         if (text == NULL

@@ -96,8 +96,8 @@ def decides(httpd):
 def refused(httpd):
     """The server starts without a jail and refuses to start in it, with the
     place in the configuration and these words."""
-    def run(config, words, files=(), prepare=None):
-        server = httpd(config, modules=MODULES)
+    def run(config, words, files=(), prepare=None, modules=()):
+        server = httpd(config, modules=[*MODULES, *modules])
         put(server.jail, {path.replace("${ROOT}", str(server.root)).lstrip("/"):
                           what for path, what in
                           {**FILES, **dict(files)}.items()})
@@ -856,6 +856,19 @@ def test_a_rule_about_the_document_root_of_a_host_outside(
     "<AuthzProviderAlias forward-dns evil localhost>\n</AuthzProviderAlias>\n"])
 def test_what_decides_by_names_of_hosts_is_an_error(refused, lines):
     refused(SITE + lines, "needs /etc/resolv.conf")
+
+
+@pytest.mark.parametrize("lines, words", [
+    ('SecRule FILES_TMPNAMES "@inspectFile ${ROOT}/scan" "id:1,phase:2,deny"',
+     'scan", which is not in the jail'),
+    ('DBDriver sqlite3\nDBDParams "${ROOT}/ban.db"\n' + ON
+     + 'RewriteMap ban "dbd:SELECT a FROM ban WHERE b = %s"\n'
+     'RewriteCond "${ban:%{REMOTE_ADDR}}" =yes\nRewriteRule .* - [F]',
+     'ban.db", which is not in the jail')])
+def test_what_decides_by_a_program_or_a_database(refused, lines, words):
+    refused(SITE + lines + "\n", words, files={
+        "../scan": "", "../ban.db": ""},
+        modules=["dbd", "unique_id", "security2"])
 
 
 ABOVE = {

@@ -208,7 +208,8 @@ def test_each_child_is_chrooted_exactly_once(httpd, mpm, variant):
     server.start(Mode.FOREGROUND)
     server.assert_jailed()
     server.graceful()
-    children = server.assert_jailed() + server.daemons()
+    children = server.assert_jailed(
+        pids=server.assert_jailed() + server.daemons())
     server.stop()
 
     calls, parents = calls_by_process(trace.read_text())

@@ -335,6 +335,17 @@ def test_daemons_that_nobody_jails_are_named(site):
     ("<Location />\nRequire expr \"%{REMOTE_HOST} != 'x'\"\n</Location>",
      "!/etc/resolv.conf"),
     ("SetEnvIf Remote_Host example bad", "!/etc/resolv.conf"),
+    ("<Location />\nAuthLDAPURL ldap://ldap.example.org/o=x\n</Location>",
+     "!/etc/resolv.conf"),
+    ("<Location />\nAuthLDAPURL ldap://localhost/o=x\n</Location>",
+     "!/etc/hosts"),
+    ("<Location />\nAuthLDAPURL ldap://192.0.2.1/o=x\n</Location>", None),
+    ("SecRule REMOTE_ADDR \"@rbl bl.example.org\" \"id:1,deny\"",
+     "!/etc/resolv.conf"),
+    ("SecRule REMOTE_ADDR \"@rbl dnsbl.httpbl.org\" \"id:1,deny\"", None),
+    ("SecHttpBlKey abcdefghijkl", "!/etc/resolv.conf"),
+    ("SecRule SCRIPT_USERNAME \"@streq bob\" \"id:1,deny\"",
+     "!/etc/passwd"),
     ("UserDir public_html", "/etc/passwd"),
     ("UserDir disabled bob", None),
     ("UserDir /srv/www/home/*/www", None),
@@ -354,7 +365,8 @@ def test_what_a_configuration_needs_in_the_jail(site, lines, need):
     loads = "".join(
         f"LoadModule {name}_module ${{MODULES}}/mod_{name}.so\n" for name in
         ("authz_host", "access_compat", "userdir", "proxy", "proxy_http",
-         "proxy_ajp", "rewrite", "authz_owner", "authz_groupfile", "setenvif"))
+         "proxy_ajp", "rewrite", "authz_owner", "authz_groupfile", "setenvif",
+         "ldap", "authnz_ldap", "unique_id", "security2"))
     site.conf("need", loads + "ChrootDir /srv/www\nChrootFixRoot On\n"
               + lines + "\n")
     status, output = site.httpd("/srv/need.conf", "-t")
