@@ -7,16 +7,21 @@
  *
  *     LoadModule chroot_module modules/mod_chroot.so
  *     ChrootDir /srv/www
- *     ChrootFixRoot On
+ *     ChrootFixRoot Mount
  *
  * Read it from top to bottom and it tells the life of a generation: ChrootDir
  * is settled, the configuration's paths are noted, the jail is opened and
  * tried, children enter it, requests are served in it.
  *
+ * ChrootFixRoot Mount: children are in a mount namespace that holds ChrootDir
+ * and what the configuration names, each by its own name (the view).
+ *
  * ChrootFixRoot On: the configuration stays as it is written. httpd decides
  * about a request by outer names, which a symbolic link in the jail makes
  * valid for children (the self-link); when everything has been decided, the
  * request's names lose the jail, and handlers see inner ones.
+ *
+ * ChrootFixRoot Off: the configuration's paths are inner ones.
  */
 
 #ifndef _GNU_SOURCE
@@ -408,7 +413,7 @@ static const char *path_top(apr_pool_t *p, const char *path)
 }
 
 /* Whether the host's root directory has the first component of a path: then
- * mod_rewrite takes it for a file's, and otherwise for a URL's (prefix_stat). */
+ * mod_rewrite takes it for a file's, otherwise for a URL's (prefix_stat). */
 static int host_has_top(apr_pool_t *p, const char *path)
 {
     return apr_hash_get(gen.top, path_top(p, path), APR_HASH_KEY_STRING)
@@ -1497,8 +1502,8 @@ static void look_exposed(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
-/* The mapping that leads to an application, and how many entries of it are still
- * looked at */
+/* The mapping that leads to an application, and how many entries of it may
+ * still be looked at */
 static struct {
     const ap_directive_t *node;
     int left;
@@ -1650,8 +1655,8 @@ static int is_bind_mode(const char *word)
 }
 
 /* Notes what word number n of a directive, a path or none and what follows it,
- * wants in the view: ChrootBind's, AccessFileName's, and what a mapping names up
- * to what depends on the request. */
+ * wants in the view: ChrootBind's, AccessFileName's, and what a mapping names
+ * up to what depends on the request. */
 static void wish_note(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row, char **words, int n,
                       const char *path, const char *rest)
@@ -2730,8 +2735,8 @@ static int dir_is_inside(int fd, const char *name)
 /* This process must not serve: it waits and goes, without running anybody's
  * exit handlers, and the parent tries again. CHILDSICK would make event and
  * worker end the server when no child is left (AH02324), which User could bring
- * about from the jail; CHILDFATAL ends it, and orphans prefork's other children.
- */
+ * about from the jail; CHILDFATAL ends it, and orphans prefork's other
+ * children. */
 static void child_fails(void)
 {
     if (child.probing) {
@@ -2988,8 +2993,9 @@ static int is_terminal(int fd, const struct stat *st)
 }
 
 /* Whether a descriptor, an entry of the directory dir or, for -1, of this
- * process, is no terminal, and no directory outside: fchdir(2) and openat(2) would leave through it. The two
- * that this is found out with are closed when it was. */
+ * process, is no terminal, and no directory outside: fchdir(2) and openat(2)
+ * would leave through it. The two that this is found out with are closed when
+ * it was. */
 static int verify_descriptor(server_rec *s, int dir, const char *fd)
 {
     long number = strtol(fd, NULL, 10);
@@ -3221,8 +3227,9 @@ static void finding_inside(apr_pool_t *p, const char *dir, const char *name,
                  st, text);
 }
 
-/* One entry of a directory in the jail: device nodes, set-user-id files and a mounted /proc are ways out of it, unless the
- * mount forbids that. Whether it is a directory to look into. */
+/* One entry of a directory in the jail: device nodes, set-user-id files and a
+ * mounted /proc are ways out of it, unless the mount forbids that. Whether it
+ * is a directory to look into. */
 static int inspect_entry(apr_pool_t *p, int fd, const char *dir,
                          const char *name)
 {
@@ -3292,7 +3299,7 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
     else {
         fd_close(&fd);
     }
-    for (i = 0; i<below->nelts && * left> 0; i++) {
+    for (i = 0; *left > 0 && i < below->nelts; i++) {
         inspect_inside(p, APR_ARRAY_IDX(below, i, const char *), depth - 1,
                        left);
     }
@@ -3302,8 +3309,8 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
  * The life of a generation
  */
 
-/* How often a probe is tried that somebody ends, and milliseconds: how long each
- * may take */
+/* How often a probe is tried that somebody ends, and milliseconds: how long
+ * each may take */
 #define PROBE_TRIES    3
 #define PROBE_DEADLINE 5000
 
@@ -3663,8 +3670,8 @@ static int dir_is_empty(const char *path)
     return dir != NULL && closedir(dir) == 0 && count < 3;
 }
 
-/* Whether a path is in a condition or an expression, to which a directory on the
- * way to something else in a view is there. */
+/* Whether a path is in a condition or an expression, to which a directory on
+ * the way to something else in a view is there. */
 static int path_is_tested(const chroot_path *path)
 {
     return path->level == FINDING_ERROR && path->need == NULL
@@ -3729,8 +3736,8 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
                : FATE_INSIDE;
 }
 
-/* What a probe sees as User from inside, for its parent: findings, a digit and a
- * text each, up to an empty one; and the fates of all paths. */
+/* What a probe sees as User from inside, for its parent: findings, a digit and
+ * a text each, up to an empty one; and the fates of all paths. */
 typedef struct {
     size_t size; /* of what is in found */
     char found[FOUND_SIZE];
@@ -4714,8 +4721,8 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
                : rv;
 }
 
-/* What decides about a request, or about the one that it is a sub-request of, is
- * a file or a URL outside: nobody knows here what it would say. */
+/* What decides about a request, or about the one that it is a sub-request of,
+ * is a file or a URL outside: nobody knows here what it would say. */
 static void request_decided_outside(request_rec *r)
 {
     for (; r != NULL; r = r->main) {
