@@ -466,17 +466,20 @@ static const char *node_place(apr_pool_t *p, const ap_directive_t *node)
                         node->line_num);
 }
 
-/* Keeps a copy of something to say about a directive, which may be none. */
-static void finding_add(const ap_directive_t *node, chroot_level level,
-                        const char *text)
+/* Keeps something to say about a directive, which may be none. */
+__attribute__((format(printf, 3, 4))) static void
+finding_add(const ap_directive_t *node, chroot_level level, const char *format,
+            ...)
 {
     chroot_finding *finding = apr_array_push(gen.findings);
     apr_pool_t *p = gen.findings->pool;
+    va_list args;
 
-    text = printable(p, text);
-    finding->text = node == NULL
-                        ? text
-                        : apr_pstrcat(p, node_place(p, node), " ", text, NULL);
+    va_start(args, format);
+    finding->text = apr_pstrcat(
+        p, node != NULL ? node_place(p, node) : "", node != NULL ? " " : "",
+        printable(p, apr_pvsprintf(p, format, args)), NULL);
+    va_end(args);
     finding->level = level;
 }
 
@@ -1407,9 +1410,8 @@ static void look_pipes(apr_pool_t *p, const ap_directive_t *node, char **words)
 {
     for (; *words != NULL; words++) {
         if (**words == '|' || strncasecmp(*words, "prg:", 4) == 0) {
-            finding_add(node, FINDING_NOTE,
-                        apr_psprintf(p, "runs \"%s\", which is not jailed",
-                                     *words + (**words == '|' ? 1 : 4)));
+            finding_add(node, FINDING_NOTE, "runs \"%s\", which is not jailed",
+                        *words + (**words == '|' ? 1 : 4));
         }
     }
 }
@@ -1425,13 +1427,13 @@ static void look_daemons(apr_pool_t *p, const ap_directive_t *node)
         }
         return;
     }
-    finding_add(node, FINDING_WARNING,
-                gen.fix_root || gen.mount
-                    ? "makes processes that are not jailed; use embedded mode"
-                    : apr_psprintf(p,
-                                   "makes processes that are not jailed; add "
-                                   "chroot=%s home=/",
-                                   gen.jail));
+    finding_add(
+        node, FINDING_WARNING, "%s",
+        gen.fix_root || gen.mount
+            ? "makes processes that are not jailed; use embedded mode"
+            : apr_psprintf(
+                p, "makes processes that are not jailed; add chroot=%s home=/",
+                gen.jail));
 }
 
 /* What is wrong, with FixRoot on, with a path that a directive names and that
@@ -1448,16 +1450,15 @@ static const char *outside_error(apr_pool_t *p, const chroot_directive *row,
                             path, one);
     }
     if ((row->does & DECIDES) && row->form == FORM_TESTED) {
-        return apr_psprintf(p,
-                            "tests the file \"%s\", and children see those in "
-                            "the jail %s only",
-                            path, gen.jail);
+        return apr_psprintf(
+            p,
+            "tests the file \"%s\", and children see those in the jail %s only",
+            path, gen.jail);
     }
     if (row->does & DECIDES) {
         return apr_psprintf(p,
-                            "decides by \"%s\", which is not in the jail; "
-                            "%s, unless that has a URL, and write that "
-                            "path",
+                            "decides by \"%s\", which is not in the jail; %s, "
+                            "unless that has a URL, and write that path",
                             path, copy_cure(p, path));
     }
     return NULL;
@@ -1491,14 +1492,11 @@ static void look_exposed(apr_pool_t *p, const ap_directive_t *node,
     if (!gen.fix_root && !gen.mount && gen.jail[1] != '\0'
         && path_below(gen.jail, path) && jail_has_link(p)) {
         finding_add(
-            node,
-            /* at a restart somebody in the jail may have made it */
+            node, /* at a restart somebody in the jail may have made it */
             is_restart() ? FINDING_WARNING : FINDING_ERROR,
-            apr_psprintf(p,
-                         "maps URLs to \"%s\", where the link %s%s, "
-                         "which leads to the jail itself, would have one; "
-                         "remove it, or set ChrootFixRoot On",
-                         path, gen.jail, gen.jail));
+            "maps URLs to \"%s\", where the link %s%s, which leads to the jail "
+            "itself, would have one; remove it, or set ChrootFixRoot On",
+            path, gen.jail, gen.jail);
     }
 }
 
@@ -1644,8 +1642,7 @@ static void view_without(apr_pool_t *p, const ap_directive_t *node,
                          const char *path, const char *why)
 {
     finding_add(node, FINDING_WARNING,
-                apr_psprintf(p, "leaves \"%s\" out of what children see: %s",
-                             path, why));
+                "leaves \"%s\" out of what children see: %s", path, why);
 }
 
 /* Whether a word of ChrootBind says how, and not what. */
@@ -1714,11 +1711,9 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
             && is_file_test(words[n + 1]) && strcasecmp(words[n], "expr") != 0
             && !test_is_inside(p, node, words[n])) {
             finding_add(node, FINDING_ERROR,
-                        apr_psprintf(p,
-                                     "tests the file \"%s\", which may be "
-                                     "outside; begin it with the jail %s or "
-                                     "%%{DOCUMENT_ROOT}",
-                                     words[n], gen.jail));
+                        "tests the file \"%s\", which may be outside; begin it "
+                        "with the jail %s or %%{DOCUMENT_ROOT}",
+                        words[n], gen.jail);
         }
         return;
     }
@@ -1741,7 +1736,7 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
         error = outside_error(p, row, path);
     }
     if (error != NULL) {
-        finding_add(node, FINDING_ERROR, error);
+        finding_add(node, FINDING_ERROR, "%s", error);
     }
     note = path_note(node, mode == W_OK ? word_written(p, path) : path);
     note->rest = apr_pstrdup(gen.findings->pool, rest);
@@ -1993,12 +1988,10 @@ static void look_cgid(apr_pool_t *p)
     }
     gen.cgid_deaf = 1;
     finding_add(word != NULL ? node : gen.node, FINDING_WARNING,
-                apr_psprintf(p,
-                             "children cannot reach mod_cgid's socket in %s, "
-                             "its requests are answered with 503: write "
-                             "\"ScriptSock %s/run/cgisock\"%s; or use mod_cgi",
-                             path, gen.jail,
-                             gen.fix_root ? "" : " and ChrootFixRoot On"));
+                "children cannot reach mod_cgid's socket in %s, its requests "
+                "are answered with 503: write \"ScriptSock %s/run/cgisock\"%s; "
+                "or use mod_cgi",
+                path, gen.jail, gen.fix_root ? "" : " and ChrootFixRoot On");
 }
 
 /* ------------------------------------------------------------------------
@@ -2215,12 +2208,11 @@ static void view_want(apr_pool_t *p, const ap_directive_t *node,
     }
     view.mapped += rank == RANK_MAPPED && !step->bind;
     if (rank == RANK_MAPPED && view.mapped == VIEW_MAPPED_MAX + 1) {
-        finding_add(node, FINDING_ERROR,
-                    apr_psprintf(p,
-                                 "maps URLs to one more path outside ChrootDir "
-                                 "than the %d that can be mounted; write "
-                                 "ChrootBind and a directory above them",
-                                 VIEW_MAPPED_MAX));
+        finding_add(
+            node, FINDING_ERROR,
+            "maps URLs to one more path outside ChrootDir than the %d that can "
+            "be mounted; write ChrootBind and a directory above them",
+            VIEW_MAPPED_MAX);
     }
     step->bind = 1;
     step->node = node;
@@ -2329,11 +2321,9 @@ static void view_sort(apr_pool_t *p)
             && step->writer != NULL
             && path_below(step->writer, above->path) != NULL) {
             finding_add(gen.node, FINDING_WARNING,
-                        apr_psprintf(p,
-                                     "has \"%s\" read-only, but User may write "
-                                     "to \"%s\", and put something else in "
-                                     "its place",
-                                     step->path, step->writer));
+                        "has \"%s\" read-only, but User may write to \"%s\", "
+                        "and put something else in its place",
+                        step->path, step->writer);
         }
     }
     view.steps->nelts = count;
@@ -2626,18 +2616,18 @@ static int view_open(server_rec *s)
                   rv);
     }
     else {
-        ap_log_error(APLOG_MARK,
-                     again ? APLOG_ALERT : APLOG_ALERT | APLOG_STARTUP, rv, s,
-                     "ChrootFixRoot Mount: %s %s: look at it, or write "
-                     "ChrootFixRoot On; Mount takes Linux 5.12 and "
-                     "CAP_SYS_ADMIN, which a container has to be given, and "
-                     "no RestrictNamespaces= and SystemCallFilter=~@mount in "
-                     "systemd's unit%s",
-                     built.call, built.path,
-                     again ? "; children see what those before this restart "
-                             "saw: changes of ChrootBind, and of what URLs "
-                             "are mapped to outside ChrootDir, are not in force"
-                           : "");
+        ap_log_error(
+            APLOG_MARK, again ? APLOG_ALERT : APLOG_ALERT | APLOG_STARTUP, rv,
+            s,
+            "ChrootFixRoot Mount: %s %s: look at it, or write ChrootFixRoot "
+            "On; Mount takes Linux 5.12 and CAP_SYS_ADMIN, which a container "
+            "has to be given, and no RestrictNamespaces= and "
+            "SystemCallFilter=~@mount in systemd's unit%s",
+            built.call, built.path,
+            again ? "; children see what those before this restart saw: "
+                    "changes of ChrootBind, and of what URLs are mapped to "
+                    "outside ChrootDir, are not in force"
+                  : "");
         if (!again) {
             return rv;
         }
@@ -2681,13 +2671,12 @@ static void view_report(apr_file_t *out)
                             step->target);
         }
         else if (step->bind) {
-            apr_file_printf(out, "View: %s %s, by %s%s\n",
-                            step->writable ? "rw" : "ro", step->path,
-                            node_place(view.steps->pool, step->node),
-                            S_ISREG(step->st.st_mode)
-                                ? " (this file; one that replaces it is seen "
-                                  "after a restart)"
-                                : "");
+            apr_file_printf(
+                out, "View: %s %s, by %s%s\n", step->writable ? "rw" : "ro",
+                step->path, node_place(view.steps->pool, step->node),
+                S_ISREG(step->st.st_mode) ? " (this file; one that replaces it "
+                                            "is seen after a restart)"
+                                          : "");
         }
     }
 }
@@ -3155,10 +3144,9 @@ static int verify(server_rec *s)
 static void finding_file(apr_pool_t *p, const char *path, const struct stat *st,
                          const char *text)
 {
-    finding_add(NULL, FINDING_WARNING,
-                apr_psprintf(p, "%s (owner %ld:%ld, mode %04o) %s", path,
-                             (long)st->st_uid, (long)st->st_gid,
-                             (unsigned)st->st_mode & 07777, text));
+    finding_add(NULL, FINDING_WARNING, "%s (owner %ld:%ld, mode %04o) %s", path,
+                (long)st->st_uid, (long)st->st_gid,
+                (unsigned)st->st_mode & 07777, text);
 }
 
 /* One component of the jail's path: whoever may write to it can put another
@@ -3177,8 +3165,7 @@ static void inspect_component(apr_pool_t *p, const char *path)
     else if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH))) {
         finding_file(
             p, path, &st,
-            "should be writable by root alone: others could replace the "
-            "jail");
+            "should be writable by root alone: others could replace the jail");
     }
 }
 
@@ -3280,12 +3267,9 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
 
     for (i = 0; dir != NULL && (entry = readdir(dir)) != NULL; i++) {
         if (i == INSPECT_DIRECTORY || (*left)-- <= 0) {
-            finding_add(
-                NULL, FINDING_NOTE,
-                apr_psprintf(p,
-                             "%s%s has many entries, not all of them were "
-                             "looked at",
-                             gen.jail, ap_escape_logitem(p, path)));
+            finding_add(NULL, FINDING_NOTE,
+                        "%s%s has many entries, not all of them were looked at",
+                        gen.jail, ap_escape_logitem(p, path));
             break;
         }
         if (inspect_entry(p, fd, path, entry->d_name) && depth > 1) {
@@ -3501,8 +3485,8 @@ static int may_confine(server_rec *s)
     }
     if (geteuid() != 0) {
         ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, 0, s,
-                     "ChrootDir \"%s\" needs a server that is started as "
-                     "root; start it as root, or take ChrootDir out",
+                     "ChrootDir \"%s\" needs a server that is started as root; "
+                     "start it as root, or take ChrootDir out",
                      gen.jail);
         return 0;
     }
@@ -3949,8 +3933,8 @@ static int link_make(apr_pool_t *p, server_rec *s)
     }
     ap_log_error(
         APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, rv == LINK_WRONG ? 0 : rv, s,
-        "%s%s %s; ChrootFixRoot On needs there a link to the jail: "
-        "mkdir -p %s && ln -s %s %s",
+        "%s%s %s; ChrootFixRoot On needs there a link to the jail: mkdir -p %s "
+        "&& ln -s %s %s",
         gen.jail, gen.jail,
         rv == LINK_WRONG ? "is something else; move it away" : "cannot be made",
         shell_word(p,
@@ -3974,8 +3958,8 @@ static chroot_seen *seen_map(server_rec *s)
     if (seen == MAP_FAILED) {
         rv = errno;
         ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
-                     "the paths of the configuration, and what is in the "
-                     "jail, are not looked at");
+                     "the paths of the configuration, and what is in the jail, "
+                     "are not looked at");
         return NULL;
     }
     return seen;
@@ -3999,7 +3983,7 @@ static void seen_unmap(chroot_seen *seen, chroot_probe answer)
     }
     for (text = seen->found; answer == PROBE_OK && *text != '\0';
          text += strlen(text) + 1) {
-        finding_add(NULL, (chroot_level)(*text - '0'), text + 1);
+        finding_add(NULL, (chroot_level)(*text - '0'), "%s", text + 1);
     }
     (void)munmap(seen, seen_size());
 }
@@ -4059,26 +4043,24 @@ static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
         answer = PROBE_FAILED;
     }
     if (answer == PROBE_NO_SEARCH) {
-        ap_log_error(APLOG_MARK,
-                     is_restart() ? APLOG_ALERT : APLOG_ALERT | APLOG_STARTUP,
-                     EACCES, s,
-                     "ChrootDir \"%s\" on line %d of %s: User %s cannot "
-                     "search it%s",
-                     gen.jail, gen.node->line_num, gen.node->filename,
-                     ap_unixd_config.user_name,
-                     gen.fix_root || gen.mount
-                         ? ", or a directory above it, so that without "
-                           "a jail nothing would be served"
-                         : "");
+        ap_log_error(
+            APLOG_MARK,
+            is_restart() ? APLOG_ALERT : APLOG_ALERT | APLOG_STARTUP, EACCES, s,
+            "ChrootDir \"%s\" on line %d of %s: User %s cannot search it%s",
+            gen.jail, gen.node->line_num, gen.node->filename,
+            ap_unixd_config.user_name,
+            gen.fix_root || gen.mount ? ", or a directory above it, so that "
+                                        "without a jail nothing would be served"
+                                      : "");
     }
     else if (answer != PROBE_OK) {
-        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
-                     "children cannot be locked into the jail %s, see above; "
-                     "the server needs root with CAP_SYS_CHROOT, CAP_SETUID "
-                     "and CAP_SETGID (systemd: CapabilityBoundingSet=, "
-                     "SystemCallFilter= without ~@mount), and a User who is "
-                     "not root and may search the jail",
-                     gen.jail);
+        ap_log_error(
+            APLOG_MARK, APLOG_ALERT, 0, s,
+            "children cannot be locked into the jail %s, see above; the server "
+            "needs root with CAP_SYS_CHROOT, CAP_SETUID and CAP_SETGID "
+            "(systemd: CapabilityBoundingSet=, SystemCallFilter= without "
+            "~@mount), and a User who is not root and may search the jail",
+            gen.jail);
     }
     return answer;
 }
@@ -4100,8 +4082,8 @@ static int goes_on(server_rec *s, chroot_probe answer)
         gen.late = CHROOT_LATE && gen.door != gen.jail && !view.kept->early;
     }
     ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
-                 "the server goes on, by %s chroot, and its children "
-                 "serve when they can be locked into the jail %s",
+                 "the server goes on, by %s chroot, and its children serve "
+                 "when they can be locked into the jail %s",
                  gen.late ? "late" : "early", gen.jail);
     return 1;
 }
@@ -4133,11 +4115,11 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
                                   path->need != NULL ? "needs" : "names", name);
     }
     if (path->fate == FATE_BROKEN) {
-        return apr_psprintf(p,
-                            "names \"%s\", where children do not find the "
-                            "interpreter or the libraries of a program; see "
-                            "CAVEATS.md",
-                            name);
+        return apr_psprintf(
+            p,
+            "names \"%s\", where children do not find the interpreter or the "
+            "libraries of a program; see CAVEATS.md",
+            name);
     }
     if (path->need != NULL && strcmp(name, gen.jail) == 0) {
         return apr_psprintf(p,
@@ -4205,7 +4187,8 @@ static void paths_find(apr_pool_t *p)
                  && (gen.fix_root || gen.mount)) {
             level = FINDING_WARNING; /* as without a jail */
         }
-        finding_add(need_is_of_module(path) ? NULL : path->node, level, text);
+        finding_add(need_is_of_module(path) ? NULL : path->node, level, "%s",
+                    text);
     }
     path = (chroot_path *)gen.paths->elts;
     for (i = 0; copied && gen.fix_root && i < gen.paths->nelts; i++, path++) {
@@ -4282,11 +4265,11 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
             return HTTP_INTERNAL_SERVER_ERROR;
         }
         gen.paths = NULL; /* ptemp goes */
-        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
-                     "mod_chroot " CHROOT_VERSION ": children are locked into "
-                     "%s (%s chroot, ChrootFixRoot %s)",
-                     gen.jail, gen.late ? "late" : "early",
-                     fix_root_name(ptemp));
+        ap_log_error(
+            APLOG_MARK, APLOG_NOTICE, 0, s,
+            "mod_chroot " CHROOT_VERSION
+            ": children are locked into %s (%s chroot, ChrootFixRoot %s)",
+            gen.jail, gen.late ? "late" : "early", fix_root_name(ptemp));
     }
     return OK;
 }
@@ -4884,11 +4867,10 @@ static void test_note(apr_pool_t *p, const char *name)
         path_note(node_naming(name), name)->level = FINDING_ERROR;
     }
     else if (!gen.mount && *name != '\0' && !is_seen(p, name)) {
-        finding_add(node_naming(name), FINDING_ERROR,
-                    apr_psprintf(p,
-                                 "tests the file \"%s\", and children see "
-                                 "those in the jail %s only",
-                                 name, gen.jail));
+        finding_add(
+            node_naming(name), FINDING_ERROR,
+            "tests the file \"%s\", and children see those in the jail %s only",
+            name, gen.jail);
     }
 }
 
@@ -4951,8 +4933,8 @@ static int chroot_handler(request_rec *r)
         return DECLINED;
     }
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                  "mod_cgid's daemon is out of "
-                  "reach in the jail %s, see the warning at start",
+                  "mod_cgid's daemon is out of reach in the jail %s, see the "
+                  "warning at start",
                   gen.jail);
     return HTTP_SERVICE_UNAVAILABLE;
 }
@@ -5057,8 +5039,8 @@ static int chroot_status(request_rec *r, int flags)
         ap_rprintf(r,
                    flags & AP_STATUS_SHORT
                        ? "ChrootDir: %s (%s chroot, ChrootFixRoot %s)\n"
-                       : "<hr />\n<p>ChrootDir: %s (%s chroot, "
-                         "ChrootFixRoot %s)</p>\n",
+                       : "<hr />\n<p>ChrootDir: %s (%s chroot, ChrootFixRoot "
+                         "%s)</p>\n",
                    ap_escape_html(r->pool, gen.jail),
                    gen.late ? "late" : "early", fix_root_name(r->pool));
     }
@@ -5182,10 +5164,9 @@ static void report_binds(apr_pool_t *p, apr_file_t *out)
             continue;
         }
         if (last == NULL && !gen.mount) {
-            apr_file_puts(
-                "\nnote: with ChrootFixRoot Mount nothing of this has "
-                "to be copied, by these lines:",
-                out);
+            apr_file_puts("\nnote: with ChrootFixRoot Mount nothing of this "
+                          "has to be copied, by these lines:",
+                          out);
         }
         same = last != NULL && strcmp(last->need, bind->need) == 0;
         if (!same) {
@@ -5212,17 +5193,17 @@ static void report(apr_pool_t *p, apr_file_t *out)
     const char *zone = gen.zone != NULL ? gen.zone : getenv("TZ");
     int level, i;
 
-    apr_file_printf(
-        out,
-        "ChrootDir: %s (%s at %s:%d)\nChrootFixRoot: %s\nChroot: %s\n"
-        "Preloaded: %s\nTime zone: %s\n",
-        gen.jail, gen.written, gen.node->filename, gen.node->line_num,
-        fix_root_name(p),
-        !gen.entered
-            ? geteuid() == 0 ? "not possible, see above" : "only root can try"
-        : gen.late ? "late"
-                   : "early",
-        apr_array_pstrcat(p, preload(p), ' '), zone != NULL ? zone : "UTC");
+    apr_file_printf(out,
+                    "ChrootDir: %s (%s at %s:%d)\nChrootFixRoot: %s\nChroot: "
+                    "%s\nPreloaded: %s\nTime zone: %s\n",
+                    gen.jail, gen.written, gen.node->filename,
+                    gen.node->line_num, fix_root_name(p),
+                    !gen.entered ? geteuid() == 0 ? "not possible, see above"
+                                                  : "only root can try"
+                    : gen.late   ? "late"
+                                 : "early",
+                    apr_array_pstrcat(p, preload(p), ' '),
+                    zone != NULL ? zone : "UTC");
     if (gen.mount) {
         view_report(out);
     }
@@ -5322,11 +5303,11 @@ static const char *chroot_cmd_chrootdir(cmd_parms *cmd, void *unused,
         return gen.error;
     }
     if (gen.jail == NULL || strcmp(arg, gen.jail) != 0) {
-        return apr_psprintf(cmd->pool,
-                            "%s \"%s\" must stand in a "
-                            "configuration file: code that runs while it is "
-                            "carried out is too late",
-                            cmd->cmd->name, arg);
+        return apr_psprintf(
+            cmd->pool,
+            "%s \"%s\" must stand in a configuration file: code that runs "
+            "while it is carried out is too late",
+            cmd->cmd->name, arg);
     }
     return NULL;
 }
@@ -5342,14 +5323,13 @@ static const char *chroot_cmd_chrootfixroot(cmd_parms *cmd, void *unused,
     if (strcasecmp(arg, "Mount") == 0) {
         return !CHROOT_VIEW
                    ? apr_psprintf(cmd->pool,
-                                  "%s \"%s\" takes Linux 5.12 or newer, and "
-                                  "a mod_chroot built there; On works "
-                                  "everywhere",
+                                  "%s \"%s\" takes Linux 5.12 or newer, and a "
+                                  "mod_chroot built there; On works everywhere",
                                   cmd->cmd->name, arg)
                : gen.jail != NULL && gen.jail[1] == '\0'
                    ? apr_psprintf(cmd->pool,
-                                  "%s \"%s\" with ChrootDir \"/\" would "
-                                  "show children everything",
+                                  "%s \"%s\" with ChrootDir \"/\" would show "
+                                  "children everything",
                                   cmd->cmd->name, arg)
                    : NULL;
     }
@@ -5421,8 +5401,8 @@ static void chroot_register_hooks(apr_pool_t *p)
 
 static const command_rec chroot_cmds[] = {
     AP_INIT_TAKE1("ChrootDir", chroot_cmd_chrootdir, NULL, RSRC_CONF,
-                  "the directory to lock children into, a path, "
-                  "DOCUMENT_ROOT, SERVER_ROOT or none"),
+                  "the directory to lock children into, a path, DOCUMENT_ROOT, "
+                  "SERVER_ROOT or none"),
     AP_INIT_TAKE1("ChrootFixRoot", chroot_cmd_chrootfixroot, NULL, RSRC_CONF,
                   "On if the configuration's paths are those outside the jail, "
                   "Mount if children see ChrootDir by that path, too"),
