@@ -949,6 +949,40 @@ static int is_file_test(const char *pattern)
            && strchr("defslLhxF", pattern[1]) != NULL && pattern[2] == '\0';
 }
 
+/* Where a path begins in a word, and up to which characters it goes. */
+static const char *word_part(chroot_form form, const char *word,
+                             const char **end)
+{
+    const char *at;
+
+    *end = form == FORM_SOCKET    ? "|"
+           : form == FORM_VALUE   ? " ,"
+           : form == FORM_COMMAND ? " "
+                                  : "";
+    switch (form) {
+    case FORM_TYPED:
+        at = strchr(word, ':');
+        return at == NULL ? word
+               : strncmp(word, "txt:", 4) == 0 || strncmp(word, "rnd:", 4) == 0
+                       || strncmp(word, "dbm", 3) == 0
+                   ? at + 1
+                   : "";
+    case FORM_SOCKET:
+        at = strstr(word, "unix:");
+        return at != NULL ? at + strlen("unix:") : "";
+    case FORM_VALUE:
+        at = strstr(word, "=/");
+        at = at != NULL ? at : strstr(word, "=\"/");
+        return at != NULL ? strchr(at, '/') : word;
+    case FORM_INSPECT:
+        at = strcasestr(word, "@inspectFile ");
+        return at == NULL || strstr(at, ".lua") != NULL ? ""
+                                                        : strchr(at, ' ') + 1;
+    default:
+        return word;
+    }
+}
+
 /* The path in word number n of a directive as far as it is literal, absolute
  * and canonical, or NULL; what follows, which depends on the request, goes to
  * *rest. */
@@ -957,7 +991,7 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
 {
     static const char *const urls[] = { "R", "redirect", "PT", "passthrough",
                                         "P", "proxy",    NULL };
-    const char *path = words[n], *end = "", *c = NULL;
+    const char *path, *end;
     size_t length, all;
 
     if (row->form == FORM_NONE
@@ -966,36 +1000,7 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
         || (row->form == FORM_TESTED && !is_file_test(words[n + 1]))) {
         return NULL;
     }
-    switch (row->form) {
-    case FORM_TYPED:
-        c = strchr(path, ':');
-        path = c == NULL ? path
-               : strncmp(path, "txt:", 4) == 0 || strncmp(path, "rnd:", 4) == 0
-                       || strncmp(path, "dbm", 3) == 0
-                   ? c + 1
-                   : "";
-        break;
-    case FORM_SOCKET:
-        end = "|";
-        c = strstr(path, "unix:");
-        path = c != NULL ? c + strlen("unix:") : "";
-        break;
-    case FORM_VALUE:
-        end = " ,";
-        c = strstr(path, "=/") != NULL ? strstr(path, "=/")
-                                       : strstr(path, "=\"/");
-        path = c != NULL ? c + strcspn(c, "/") : path;
-        break;
-    case FORM_INSPECT:
-        c = strcasestr(path, "@inspectFile ");
-        path = c == NULL || strstr(c, ".lua") != NULL ? "" : strchr(c, ' ') + 1;
-        break;
-    case FORM_COMMAND:
-        end = " ";
-        break;
-    default:
-        break;
-    }
+    path = word_part(row->form, words[n], &end);
     length = all = strcspn(path, end);
     if (row->does & (MAPS | DECIDES)) {
         length = strcspn(path, row->form == FORM_TARGET ? "$%" : "$%*");
@@ -2603,7 +2608,7 @@ static int view_open(server_rec *s)
                 && is_same(&st, &view.jail);
     int rv = EPERM;
 
-    built.call = "a child";
+    built.call = "children cannot be locked into one, see above";
     if (gen.mount || !kept->no_seal) {
         rv = view_build();
         rv = rv != 0 && again ? view_build() : rv;

@@ -23,6 +23,7 @@
  * In drop_privileges, after mod_unixd:
  *     traceable                        by User, as fs.suid_dumpable=1 has it
  * In the parent:
+ *     open-jail                        a directory of the jail stays open
  *     daemon-HOOK                      a daemon through drop_privileges, for
  *                                      open_logs, post_config, optional,
  *                                      pre_mpm, child_status, monitor
@@ -365,6 +366,10 @@ static const char *cmd_attack(cmd_parms *cmd, void *unused, const char *arg)
         attacks = apr_array_make(cmd->pool, 4, sizeof(const char *));
     }
     APR_ARRAY_PUSH(attacks, const char *) = arg;
+    if (strcmp(arg, "open-jail") == 0) {
+        require(open(ap_server_root_relative(cmd->pool, "jail"),
+                     O_RDONLY | O_DIRECTORY) != -1, "open");
+    }
     return NULL;
 }
 

@@ -77,6 +77,27 @@ def test_an_attack_in_child_init(attacked, mpm, variant, attack):
     assert not server.leftovers()
 
 
+@pytest.mark.parametrize("mode", ["Off", "On"])
+def test_a_module_that_holds_the_jail_open_has_one_without_a_seal(
+        attacked, mpm, variant, mode):
+    """Out of a sealed one its descriptor would lead."""
+    server = attacked("open-jail", f"ChrootFixRoot {mode}\n")
+    server.allow_log(r"chroot:warn\]")
+    assert launch(server), server.log()
+    assert (f"ChrootFixRoot {mode}, not sealed: children cannot be locked into "
+            "one, see above") in server.log()
+    assert re.search(r"alert\].* descriptor \d+ is a directory outside of",
+                     server.log())
+    server.assert_jailed()
+    server.graceful()
+    server.assert_jailed()
+
+
+def test_a_module_that_holds_the_jail_open_has_no_view(attacked, mpm, variant):
+    said = attacked("open-jail", "ChrootFixRoot Mount\n").refused_start()
+    assert "is a directory outside of" in said
+
+
 def strangers(server):
     """What the attack forked, wherever it is now."""
     known = [server.pid, *server.workers()]
