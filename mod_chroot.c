@@ -1722,6 +1722,11 @@ static void node_special(apr_pool_t *p, const ap_directive_t *node,
     else if (strcasecmp(node->directive, "WSGIDaemonProcess") == 0) {
         look_daemons(p, node);
     }
+    else if (row->does & BELOW) {
+        finding_add(node, FINDING_NOTE,
+                    "runs hooks of repositories in the jail, which need their "
+                    "interpreter, its libraries, and /dev/null there");
+    }
 }
 
 /* Whether nothing but the report asks for the path that is written in word. */
