@@ -1113,8 +1113,8 @@ static const struct {
     { "mod_php.c mod_wsgi.c mod_perl.c mod_md.c",
       "/etc/ssl/certs /usr/lib/ssl /usr/share/ca-certificates /etc/pki/tls",
       X_OK, FINDING_NOTE, 0, "applications (certificates of CAs)" },
-    { "mod_php.c mod_wsgi.c mod_perl.c", "/tmp", W_OK, FINDING_NOTE, 0,
-      "applications (temporary files, uploads)" },
+    { "mod_php.c mod_wsgi.c mod_perl.c mod_fcgid.c", "/tmp", W_OK, FINDING_NOTE,
+      0, "applications (temporary files, uploads)" },
     { "mod_wsgi.c", "/usr/lib/python3* /usr/lib/*-linux-gnu /usr/lib64 " TZDIR,
       X_OK, FINDING_NOTE, 0, "Python (what is imported later)" },
     { "mod_perl.c", "/etc/perl /usr/share/perl* /usr/lib/*/perl*", X_OK,
@@ -1812,6 +1812,11 @@ static void node_special(apr_pool_t *p, const ap_directive_t *node,
                  && strcasestr(node->args, "@rbl ") != NULL
                  && strcasestr(node->args, "httpbl.org") == NULL)) {
         (void)need_add(node, RESOLVER, R_OK, FINDING_ERROR); /* block lists */
+    }
+    else if (row->does & BELOW) {
+        finding_add(node, FINDING_NOTE,
+                    "runs hooks of repositories in the jail, which need their "
+                    "interpreter, its libraries, and /dev/null there");
     }
 }
 

@@ -629,15 +629,36 @@ class Server:
                  f"{pids} to be in {jail}, not in "
                  f"{[procfs.root_path(pid) for pid in pids]}")
 
+        self._assert_unprivileged(pids)
+        if procfs.alive(self.pid) and self.pid not in pids:
+            assert procfs.root_id(self.pid) == procfs.dir_id("/")
+        return pids
+
+    def assert_in_view(self, pids=None):
+        """Every child, every thread: not privileged, one root that is not the
+        host's, which has the jail at its own path.  Returns the children."""
+        pids = pids or self.serving()
+        for pid in pids:
+            wait_for(lambda: procfs.uids(pid)[0] != 0,
+                     "privileges to be dropped")
+            wait_for(lambda: os.path.samefile(
+                f"/proc/{pid}/root{self.jail}", self.jail),
+                f"{pid} to see the jail")
+            roots = set(procfs.thread_roots(pid).values())
+            assert len(roots) == 1 and roots.pop() != procfs.dir_id("/")
+            assert any(target.startswith("mnt:")
+                       for target in procfs.fds(pid).values())
+        self._assert_unprivileged(pids)
+        assert procfs.root_id(self.pid) == procfs.dir_id("/")
+        return pids
+
+    def _assert_unprivileged(self, pids):
         def is_user(pid, tid):
             assert procfs.uids(pid, tid) == [uid_of(self.user)] * 4
             assert procfs.gids(pid, tid) == [gid_of(self.group)] * 4
             assert procfs.capabilities(pid, tid) == 0
         for pid in pids:
             procfs.each_thread(pid, is_user)
-        if procfs.alive(self.pid) and self.pid not in pids:
-            assert procfs.root_id(self.pid) == procfs.dir_id("/")
-        return pids
 
     # -- requests
 

@@ -4,7 +4,7 @@ import contextlib
 import http.client
 import os
 
-from comparison import IGNORED_HEADERS, JAILED
+from comparison import IGNORED_HEADERS, JAILED, MOUNTED
 from harness import PLAIN, put, self_link, wait_for
 from stack_apps import FAILS, WORKS, as_without_the_jail, cell
 
@@ -33,17 +33,18 @@ def asking(*requests):
     return lambda server: answers(server, requests)
 
 
-def in_each(server, ask):
-    """ask(server) without a jail, in mod_chroot's and in stock ChrootDir's
-    -> the cells of the README's table, and what was answered."""
+def in_each(server, ask, needs="", bind=""):
+    """ask(server) without a jail, in mod_chroot's, in stock ChrootDir's and in
+    a view -> the cells of the table, and what was answered."""
     config = server.config
-    found = as_without_the_jail(server, ask)
+    found = as_without_the_jail(server, ask, bind=bind)
     server.stop()
     server.config = config
-    return (WORKS, in_stock(server, ask, found)), found
+    return (WORKS, in_stock(server, ask, found),
+            cell(not server.bound, needs, True)), found
 
 
-def with_and_without(server, ask, needs, add):
+def with_and_without(server, ask, needs, add, bind=""):
     """ask(server) in each jail without what add() puts there, and with it
     -> the cells of the table, what was answered without and with it."""
     config, so, server.so = server.config, server.so, PLAIN
@@ -51,15 +52,19 @@ def with_and_without(server, ask, needs, add):
     server.stop()
     stock = in_stock(server, ask, plain)
 
-    server.so, server.config = so, JAILED + config
-    empty = ask(server.start())
-    server.stop()
+    empty = []
+    server.so = so
+    for jailed in (MOUNTED, JAILED):
+        server.config = jailed + config
+        empty.append(ask(server.start()))
+        server.stop()
     server.config = config
 
     add()
-    rows, found = in_each(server, ask)
-    return (tuple(cell(without, needs, row == WORKS) for without, row in zip(
-        (empty == plain, stock == WORKS), rows)), empty, found)
+    rows, found = in_each(server, ask, bind=bind)
+    return (tuple(cell(without, needs, row != FAILS) for without, row in zip(
+        (empty[1] == plain, stock == WORKS, empty[0] == plain), rows)),
+        empty[1], found)
 
 
 def in_stock(server, ask, expected, prefix=STOCK):

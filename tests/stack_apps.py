@@ -8,7 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from comparison import JAILED
+from comparison import JAILED, MOUNTED
 from harness import PLAIN, File, read, run_ok, wait_for
 
 WORKS, FAILS = "works", "does not work"
@@ -31,23 +31,49 @@ def service(command, ready, log, end=signal.SIGTERM, **options):
         process.wait(30)
 
 
-def as_without_the_jail(server, ask, jailed=JAILED, plain=""):
+def report(server):
+    """What -D DUMP_CHROOT says of a view -> the lines to paste, and what else
+    is wrong."""
+    server.write_config()
+    status, text = server.httpd("-t", "-D", "DUMP_CHROOT")
+    assert status == 0, text
+    assert "Mount, sealed" in text
+    block = re.search(r"(?ms)^\n(# .*?)\n\n", text + "\n\n")
+    return (block[1] + "\n" if block else "",
+            re.findall(r"(?m)^(?:error|warning): .*", text))
+
+
+def as_without_the_jail(server, ask, jailed=JAILED, plain="", bind=""):
     """ask(server) returns the same without mod_chroot, jailed, and jailed
-    after a graceful restart.  Leaves the server running -> what it returned.
+    after a graceful restart.  Before ChrootFixRoot On it is asked in a view,
+    too, after a restart, with the lines that the report asks for and `bind`:
+    server.bound.  Leaves the server running -> what it returned.
     `plain` and `jailed` go before the configuration, which both have."""
     so, config = server.so, server.config
     server.so, server.config = PLAIN, plain + config
-    plain = ask(server.start())
+    expected = ask(server.start())
     server.stop()
 
-    server.so, server.config = so, jailed + config
+    server.so = so
+    if jailed == JAILED:
+        server.config = MOUNTED + bind + config
+        server.bound = bind + report(server)[0]
+        server.config += server.bound
+        server.start()
+        server.graceful()
+        server.assert_in_view()
+        seen = ask(server)
+        assert seen == expected, f"plain: {expected}\nMount: {seen}"
+        server.stop()
+
+    server.config = jailed + config
     server.start()
     for next_generation in (server.graceful, server.quiesce):
         server.assert_jailed()
         seen = ask(server)
-        assert seen == plain, f"plain:  {plain}\njailed: {seen}"
+        assert seen == expected, f"plain:  {expected}\njailed: {seen}"
         next_generation()
-    return plain
+    return expected
 
 
 def page(server, request, timeout=10):
@@ -80,7 +106,7 @@ def end_hung_workers(server):
         os.kill(pid, signal.SIGKILL)
 
 
-WHOSE = ("mod_chroot", "stock")     # the columns of the table
+WHOSE = ("mod_chroot", "stock", "Mount")    # the columns of the table
 
 
 def cell(empty, needs="", with_it=False):
@@ -90,17 +116,23 @@ def cell(empty, needs="", with_it=False):
 
 
 def in_jail(server, column, config):
-    """The server in its jail by mod_chroot, or by mod_unixd's ChrootDir, with
-    what event and worker need to begin with.  {jail} in config is where paths
-    begin: stock ChrootDir has inner ones."""
+    """The server in its jail by mod_chroot, by mod_unixd's ChrootDir, with what
+    event and worker need to begin with, or in a view.  {jail} in config is
+    where paths begin: stock ChrootDir has inner ones."""
     if WHOSE[column] == "stock":
         server.so = PLAIN
         server.config = ("LoadFile libgcc_s.so.1\nChrootDir ${JAIL}\n"
                          + config.replace("{jail}", ""))
         server.allow_log(".*")
     else:
-        server.config = JAILED + config.replace("{jail}", "${JAIL}")
+        jailed = MOUNTED if WHOSE[column] == "Mount" else JAILED
+        server.config = jailed + config.replace("{jail}", "${JAIL}")
     return server
+
+
+def paste(server):
+    """Add the lines that the report prints to the configuration of a view."""
+    server.write_config(server.config + report(server)[0])
 
 
 def with_libraries(*programs):

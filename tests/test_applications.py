@@ -13,10 +13,10 @@ import urllib.parse
 
 import pytest
 
-from harness import (MOD_PHP, PHP_FPM, PLAIN, PROJECT, USER, Answer, put, run,
+from comparison import MOUNTED
+from harness import (MOD_PHP, PHP_FPM, PLAIN, PROJECT, USER, Answer, File, put, run,
                      run_ok, wait_for)
-from stack_apps import service
-from test_view import MOUNT, assert_in_view
+from stack_apps import paste, report, service
 
 README = (PROJECT / "README.md").read_text()
 PHP = """\
@@ -47,15 +47,6 @@ class Application:
             run_ok(["cp", "-a", f"{path}/.", copy])
         self.prepare(self.copies)
 
-    def report(self):
-        """-> the lines to paste, and what else is found to be wrong."""
-        status, text = self.server.httpd("-t", "-D", "DUMP_CHROOT")
-        assert status == 0, text
-        assert "Mount, sealed" in text
-        block = re.search(r"(?ms)^\n(# .*?)\n\n", text + "\n\n")
-        return (block[1] + "\n" if block else "",
-                re.findall(r"(?m)^(?:error|warning): .*", text))
-
     def own_lines(self, block):
         """What the README's table has of them."""
         found = {"": set(), "rw": set()}
@@ -78,14 +69,14 @@ class Application:
         server.so = so
 
         self.afresh()
-        server.write_config(MOUNT + self.config)
-        block, _ = self.report()
-        server.write_config(MOUNT + block + self.config)
-        assert self.report() == ("", [])
+        server.config = MOUNTED + self.config
+        block, _ = report(server)
+        server.config = MOUNTED + block + self.config
+        assert report(server) == ("", [])
         row = f"\n| {name} | {self.own_lines(block)} |\n"
         assert row in README or not name
         server.start()
-        assert_in_view(server)
+        server.assert_in_view()
         seen = use(server)
         for key in plain:
             assert seen[key] == plain[key], (key, different(
@@ -119,7 +110,7 @@ def restart_under_load(server, path):
     for thread in threads:
         thread.join()
     assert not wrong
-    assert_in_view(server)
+    server.assert_in_view()
 
 
 class Browser:
@@ -179,7 +170,7 @@ def plain_text(text, server):
     """Without what is new each time: ports, nonces, times."""
     text = text.replace(str(server.port), "PORT")
     for new in (r'nonce="[^"]*"', r'secret=\W*\w+', r"[0-9a-f]{8,}", r"\d{9,}",
-                r"\b\w{32,}\b", r"\d\.gravatar",
+                r"\b\w{32,}\b", r"\d\.gravatar", r"Automatic update .*",
                 r"\d\d?:\d\d(:\d\d)?( [ap]m)?", r"\d+(\.\d+)? (ms|sec\w*)"):
         text = re.sub(new, "NEW", text)
     return text
@@ -238,26 +229,40 @@ def test_dokuwiki(httpd):
 
 # ------------------------------------------------- phpMyAdmin, WordPress, MariaDB
 
-@pytest.fixture
-def mariadb(directory):
-    """(the directory of its socket, sql(text))"""
-    root = directory()
-    for name in ("data", "run"):
+class MariaDB:
+    """A server, and the directory of its socket."""
+
+    def __init__(self, root, start):
+        self.run, self.start = root / "run", start
+
+    def sql(self, text, password=("-psecret",)):
+        run_ok(["mariadb", "--no-defaults", "-S", self.run / "mysqld.sock",
+                "-uroot", *password, "-e", text])
+
+
+@pytest.fixture(scope="module")
+def mariadb(workspace):
+    root = workspace / "mariadb"
+    for name in ("", "data", "run"):
         (root / name).mkdir()
         shutil.chown(root / name, "mysql")
     run_ok(["mariadb-install-db", "--no-defaults", f"--datadir={root}/data",
             "--user=mysql", "--skip-test-db",
             "--auth-root-authentication-method=normal"])
     sock = root / "run/mysqld.sock"
-    client = ["mariadb", "--no-defaults", "-S", sock, "-uroot", "-psecret"]
-    with service(["mariadbd", "--no-defaults", f"--datadir={root}/data",
-                  "--user=mysql", f"--socket={sock}", "--skip-networking",
-                  f"--pid-file={root}/data/pid"],
-                 lambda: run([*client[:-1], "-e", "SELECT 1"])[0] == 0,
-                 root / "log"):
-        run_ok([*client[:-1], "-e",
-                "ALTER USER root@localhost IDENTIFIED BY 'secret'"])
-        yield root / "run", lambda text: run_ok([*client, "-e", text])
+    with contextlib.ExitStack() as running:
+        def start():
+            running.close()
+            running.enter_context(service(
+                ["mariadbd", "--no-defaults", f"--datadir={root}/data",
+                 "--user=mysql", f"--socket={sock}", "--skip-networking",
+                 f"--pid-file={root}/data/pid"],
+                lambda: run(["mariadb-admin", "--no-defaults", "-S", sock,
+                             "ping"])[0] == 0, root / "log"))
+        server = MariaDB(root, start)
+        start()
+        server.sql("ALTER USER root@localhost IDENTIFIED BY 'secret'", ())
+        yield server
 
 
 PHPMYADMIN = PHP + """\
@@ -291,13 +296,35 @@ def phpmyadmin(server):
 
 
 def test_phpmyadmin(httpd, mariadb):
-    run_dir, sql = mariadb
     server = httpd(PHPMYADMIN, mpm="prefork", modules=[MOD_PHP])
-    server.binds.append((run_dir, "/run/mysqld"))
+    server.binds.append((mariadb.run, "/run/mysqld"))
     server.allow_log("php:(warn|error|notice)|AH01630")
     app = Application(server, ["/var/lib/phpmyadmin", "/var/lib/php/sessions"],
-                      lambda copies: sql("DROP DATABASE IF EXISTS made"))
+                      lambda copies: mariadb.sql(
+                          "DROP DATABASE IF EXISTS made"))
     app.same_in_view("phpMyAdmin, mod_php", phpmyadmin)
+
+
+CONNECTS = """<?php
+mysqli_report(MYSQLI_REPORT_OFF);
+echo @(new mysqli('localhost', 'root', 'secret'))->connect_error ?? 'connected';
+"""
+
+
+def test_php_finds_a_database_that_was_restarted(httpd, mariadb):
+    """The directory is in the view: a new socket there is, too."""
+    server = httpd(MOUNTED + PHP + "DocumentRoot ${JAIL}\n", mpm="prefork",
+                   modules=[MOD_PHP], files={"index.php": CONNECTS})
+    server.binds.append((mariadb.run, "/run/mysqld"))
+    paste(server)
+    server.start()
+    children = server.workers()
+    before = os.stat(mariadb.run / "mysqld.sock")
+    assert server.get("/").text == "connected"
+    mariadb.start()
+    assert not os.path.samestat(before, os.stat(mariadb.run / "mysqld.sock"))
+    assert server.get("/").text == "connected"
+    assert set(children) <= set(server.workers())
 
 
 WORDPRESS = """\
@@ -368,12 +395,12 @@ def wordpress(server):
 
 def run_wordpress(server, mariadb, php, beside=contextlib.nullcontext):
     """`beside` is what serves PHP, with what is mounted for the server."""
-    run_dir, sql = mariadb
-    server.binds.append((run_dir, "/run/mysqld"))
+    server.binds.append((mariadb.run, "/run/mysqld"))
     server.allow_log("php:(warn|error|notice)|AH01630|AH01071")
 
     def prepare(copies):
-        sql("DROP DATABASE IF EXISTS wordpress; CREATE DATABASE wordpress")
+        mariadb.sql("DROP DATABASE IF EXISTS wordpress;"
+                    "CREATE DATABASE wordpress")
         put(copies["/etc/wordpress"], {"config-default.php": WORDPRESS_CONFIG})
         (copies["/etc/wordpress"] / "htaccess").write_text(PERMALINKS)
     app = Application(server, ["/var/lib/wordpress", "/etc/wordpress",
@@ -578,6 +605,49 @@ def test_subversion(httpd):
         "Subversion, mod_dav_svn", subversion)
 
 
+HOOK = """\
+#!/bin/sh
+exec > "$1/hook" 2> /dev/null
+echo "$2" /*
+ls "$1/format"
+"""
+
+
+def test_hooks_of_repositories_run_in_the_view(httpd):
+    """Nobody knows which repository has one: the report has a note."""
+    server = httpd(MOUNTED + SUBVERSION + "ChrootBind rw ${ROOT}/svn\n"
+                   "ChrootBind ${ROOT}/access\n",
+                   modules=["dav", "dav_svn", "authz_svn"],
+                   files={"www/index.html": "x", "../access/authz":
+                          "[/]\n* = rw\n"})
+    server.allow_log("authz_svn|AH01276|dav:error")
+    repo = server.root / "svn/repo"
+    repo.parent.mkdir()
+    run_ok(["svnadmin", "create", repo])
+    put(repo, {f"hooks/{name}-commit": File(HOOK, mode=0o755)
+               for name in ("pre", "post")})
+    run_ok(["chown", "-R", USER, repo])
+
+    def commit(text):
+        return run(["svn", "mkdir", "--non-interactive", "-m", text,
+                    f"http://127.0.0.1:{server.port}/svn/repo/{text}"])
+    server.start()
+    status, said = commit("without")
+    assert status == 1 and "Can't open file '/dev/null'" in said
+
+    _, told = server.httpd("-t", "-D", "DUMP_CHROOT")
+    assert re.search("note: SVNParentPath at .* runs hooks", told)
+    server.write_config(server.config + "ChrootBind /usr /bin /lib /lib64 "
+                        "/dev/null\n")
+    server.graceful()
+    status, said = commit("with")
+    assert status == 0 and "Warning" not in said
+    wait_for(lambda: "format" in (repo / "hook").read_text(), "the hook's end")
+    assert (repo / "hook").read_text().split() == [
+        "1", "/bin", "/dev", "/lib", "/lib64", "/usr", "/var",
+        f"{repo}/format"]
+
+
 # ----------------------------------------------- mod_security2, a reverse proxy
 
 SECURITY = """\
@@ -653,7 +723,7 @@ def test_charset_lite_has_glibcs_converters(httpd):
 # -------------------------------------------------------------- chroot-trace
 
 def test_chroot_trace_prints_the_lines_that_a_site_lacks(httpd):
-    server = httpd(MOUNT + PHP + "DocumentRoot ${JAIL}\nChrootBind "
+    server = httpd(MOUNTED + PHP + "DocumentRoot ${JAIL}\nChrootBind "
                    "/usr/share/zoneinfo\n", modules=[MOD_PHP], mpm="prefork",
                    files={"index.php": "<?php echo file_exists("
                           "'/etc/hostname'), @file_get_contents("

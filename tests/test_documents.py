@@ -228,7 +228,8 @@ def test_the_table_of_modules_is_what_the_tests_found():
         found.update(getattr(module, "MODULES", {}))
     table = CAVEATS.partition("<!-- modules -->")[2].partition(
         "<!-- /modules -->")[0]
-    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", table, re.M)[1:]
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", table,
+                      re.M)[1:]
     assert {name: tuple(cells) for name, *cells in rows} == found
     assert len(rows) == len(found)
 

@@ -7,20 +7,22 @@ import pytest
 
 import procfs
 from comparison import JAILED
-from harness import (PHP_CGI, PYTHON_LIBRARY, UID, Dir, File, Request, run_ok,
-                     self_link, wait_for)
+from harness import (PHP_CGI, PYTHON_LIBRARY, UID, Dir, File, Request, put,
+                     run_ok, self_link, wait_for)
 from stack_apps import (FAILS, WHOSE, answers, as_without_the_jail, cell,
                         end_hung_workers, in_jail, page, pages,
                         with_libraries)
 
-# What the table of CAVEATS.md says: (mod_chroot, stock ChrootDir)
+OUTSIDE = "works, but outside the jail"
+# What the table of CAVEATS.md says: (On, stock ChrootDir, Mount)
 MODULES = {
-    "mod_fcgid": ("needs the directory of FcgidIPCDir",
-                  "needs the directory of FcgidIPCDir"),
-    "mod_wsgi, embedded": ("works", "needs Python's library"),
+    "mod_fcgid": (*2 * ("needs the directory of FcgidIPCDir",), "works"),
+    "mod_wsgi, embedded": ("works", "needs Python's library", "works"),
     "mod_wsgi, daemon with chroot=": (
-        FAILS, "needs Python's library and the self-link"),
-    "mod_perl": ("works", "works"),
+        FAILS, *2 * ("needs Python's library and the self-link",)),
+    "mod_wsgi, daemon without chroot=": (
+        FAILS, "needs Python's library and the self-link", OUTSIDE),
+    "mod_perl": 3 * ("works",),
 }
 
 # ------------------------------------------------------------------ mod_fcgid
@@ -118,10 +120,10 @@ def test_mod_fcgid_answers_as_without_the_jail(httpd, fcgi_program, variant):
     assert server.request(large).status == 500
 
 
-@pytest.mark.parametrize("column", range(2), ids=WHOSE)
+@pytest.mark.parametrize("column", range(3), ids=WHOSE)
 def test_what_mod_fcgid_needs_in_the_jail(httpd, fcgi_program, column):
     """Its manager makes sockets inside, so that it is told the directory's
-    name there; the parent makes it outside."""
+    name there."""
     server = httpd(modules=["fcgid"], files={"fcgi/app": fcgi_program})
     in_jail(server, column, '''\
 Suexec Off
@@ -134,6 +136,8 @@ ScriptAlias "/app" "{jail}/fcgi/app"
 </Location>
 ''')
     server.allow_log("fcgid:(warn|error|emerg)|Fcgid(IPCDir|Process)")
+    put(server.root, {"run/fcgid": Dir})    # Debian's package has it
+    os.chown(server.root / "run/fcgid", UID, -1)
     server.start()
     empty = answers(server, "/app", "SCRIPT_NAME=/app", timeout=2)
     if not empty:
@@ -318,15 +322,19 @@ def test_mod_wsgi_daemon_in_its_own_chroot_with_outer_paths(httpd):
     server.assert_jailed(pids=server.daemons())
 
 
-def test_mod_wsgi_daemon_without_chroot_is_outside(httpd):
-    """Nobody jails it, and it looks for the inner path outside."""
-    server = wsgi_server(httpd, JAILED + DAEMON.replace("chroot=${JAIL}", ""),
-                         library=False)
+@pytest.mark.parametrize("column", range(3), ids=WHOSE)
+def test_mod_wsgi_daemon_without_chroot_is_outside(httpd, column):
+    """Nobody jails it; with ChrootFixRoot On it looks for the inner path."""
+    stock = WHOSE[column] == "stock"
+    server = wsgi_server(httpd, "", library=stock)
+    in_jail(server, column, DAEMON.replace("chroot=${JAIL}", ""))
     server.allow_log("wsgi:")
     server.start()
-    status, _ = page(server, "/app/env")
-    assert status == 500
+    works = answers(server, "/app/env", "SCRIPT_NAME=/app")
     assert [procfs.root_path(pid) for pid in server.daemons()] == ["/"]
+    found = cell(False, "Python's library and the self-link", works)
+    assert (found if stock or not works else OUTSIDE) == MODULES[
+        "mod_wsgi, daemon without chroot="][column]
 
 
 def test_mod_fcgid_with_suexec_runs_programs_outside(httpd):
@@ -373,7 +381,7 @@ def wsgi_answers(httpd, column, library):
     return found
 
 
-@pytest.mark.parametrize("column", range(2), ids=WHOSE)
+@pytest.mark.parametrize("column", range(3), ids=WHOSE)
 def test_what_mod_wsgi_needs_in_the_jail(httpd, column):
     empty = wsgi_answers(httpd, column, library=False)
     with_it = wsgi_answers(httpd, column, library=True)
@@ -471,7 +479,7 @@ def test_mod_perl_answers_as_without_the_jail(httpd, mpm, variant):
                                               404, 200]
 
 
-@pytest.mark.parametrize("column", range(2), ids=WHOSE)
+@pytest.mark.parametrize("column", range(3), ids=WHOSE)
 def test_what_mod_perl_needs_in_the_jail(httpd, column):
     server = perl_server(httpd, mpm="prefork")
     server.put({"page.txt": "page\n"})

@@ -8,13 +8,13 @@ from harness import File, Request, free_port, put, run, run_ok
 from stack import answers, in_each, with_and_without
 from stack_apps import FAILS, WORKS, service
 
-# What the table of CAVEATS.md says: (mod_chroot, stock ChrootDir)
+# What the table of CAVEATS.md says: (On, stock ChrootDir, Mount)
 MODULES = {
-    "mod_auth_basic": (WORKS, WORKS),
-    "mod_auth_digest": (WORKS, WORKS),
-    "mod_authn_dbm, Berkeley DB": (WORKS, FAILS),
-    "mod_authnz_ldap": (WORKS, WORKS),
-    "mod_authnz_ldap, ldaps": ("needs the CA's file", "needs the CA's file"),
+    "mod_auth_basic": 3 * (WORKS,),
+    "mod_auth_digest": 3 * (WORKS,),
+    "mod_authn_dbm, Berkeley DB": (WORKS, FAILS, WORKS),
+    "mod_authnz_ldap": 3 * (WORKS,),
+    "mod_authnz_ldap, ldaps": 3 * ("needs the CA's file",),
 }
 PAGES = {f"www/{name}/index.html": f"{name}'s page" for name in (
     "basic", "group", "digest", "dbm", "sdbm", "ldap", "filter", "admins")}

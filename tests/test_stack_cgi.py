@@ -8,16 +8,18 @@ import pytest
 from harness import (BUSYBOX, GROUP, USER, Dir, File, Link, Request,
                      run_ok, script, self_link)
 from stack_apps import (WHOSE, answers, as_without_the_jail, cell, copies,
-                        end_hung_workers, in_jail, pages, with_libraries)
+                        end_hung_workers, in_jail, pages, paste,
+                        with_libraries)
 
-# What the table of CAVEATS.md says: (mod_chroot, stock ChrootDir)
+# What the table of CAVEATS.md says: (On, stock ChrootDir, Mount)
 MODULES = {
-    "mod_cgi": ("works", "works"),
-    "mod_cgid": ("needs ScriptSock in the jail", "needs the self-link"),
-    "mod_ext_filter": ("works", "works"),
-    "mod_include, exec": ("needs /bin/sh", "needs /bin/sh"),
-    "git http-backend": ("needs its libraries, /dev/null, /dev/urandom",
-                         "needs its libraries, /dev/null, /dev/urandom"),
+    "mod_cgi": 3 * ("works",),
+    "mod_cgid": ("needs ScriptSock in the jail", "needs the self-link",
+                 "works"),
+    "mod_ext_filter": 3 * ("works",),
+    "mod_include, exec": 3 * ("needs /bin/sh",),
+    "git http-backend": 3 * (
+        "needs its libraries, /dev/null, /dev/urandom",),
 }
 
 SITE = """\
@@ -180,7 +182,7 @@ ALL = """\
 DocumentRoot "{jail}/"
 Alias "/www" "{jail}/www"
 ScriptAlias "/cgi-bin/" "{jail}/cgi-bin/"
-SetEnv GIT_PROJECT_ROOT "/repositories"
+SetEnv GIT_PROJECT_ROOT "{jail}/repositories"
 SetEnv GIT_HTTP_EXPORT_ALL 1
 ScriptAlias "/git/" "{jail}/usr/lib/git-core/git-http-backend/"
 ExtFilterDefine upper mode=output cmd="{jail}/bin/tr a-z A-Z"
@@ -203,7 +205,7 @@ def ready(httpd, builds, column, modules, config=""):
     return in_jail(server, column, ALL + config)
 
 
-@pytest.mark.parametrize("column", range(2), ids=WHOSE)
+@pytest.mark.parametrize("column", range(3), ids=WHOSE)
 def test_what_programs_need_in_the_jail(httpd, builds, column):
     server = ready(httpd, builds, column, ["cgi"])
     put_repository(server)
@@ -222,8 +224,11 @@ def test_what_programs_need_in_the_jail(httpd, builds, column):
 
     server.start()
     empty = found()
-    server.put({"bin/sh": BUSYBOX, **GIT_FILES})
-    put_devices(server)
+    if WHOSE[column] == "Mount":
+        paste(server)
+    else:
+        server.put({"bin/sh": BUSYBOX, **GIT_FILES})
+        put_devices(server)
     server.graceful()
     with_it = found()
     needs = {"mod_include, exec": "/bin/sh",
@@ -234,20 +239,21 @@ def test_what_programs_need_in_the_jail(httpd, builds, column):
                 if name != "mod_cgid"}
 
 
-@pytest.mark.parametrize("column", range(2), ids=WHOSE)
+@pytest.mark.parametrize("column", range(3), ids=WHOSE)
 def test_what_mod_cgid_needs_in_the_jail(httpd, builds, column):
     outside = 'ScriptSock "${ROOT}/run/cgisock"\n'
-    server = ready(httpd, builds, column, ["cgid"], (outside, CGI_SOCK)[column])
+    server = ready(httpd, builds, column, ["cgid"],
+                   CGI_SOCK if WHOSE[column] == "stock" else outside)
     server.allow_log("ScriptSock|mod_cgid's daemon is out of reach")
     server.start()
     # httpd itself tries for half a minute
     empty = answers(server, "/cgi-bin/env", "SCRIPT_NAME", timeout=3)
     if column == 0:
         server.write_config(server.config.replace(outside, CGI_SOCK))
-    else:
+    elif column == 1:
         server.put(self_link(server.jail))
         end_hung_workers(server)
     server.restart()
     with_it = answers(server, "/cgi-bin/env", "SCRIPT_NAME")
-    needs = ("ScriptSock in the jail", "the self-link")[column]
+    needs = ("ScriptSock in the jail", "the self-link", "")[column]
     assert cell(empty, needs, with_it) == MODULES["mod_cgid"][column]

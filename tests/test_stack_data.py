@@ -13,19 +13,20 @@ from comparison import JAILED
 from harness import (UID, Dir, File, Request, free_port, run, run_ok,
                      self_link, wait_for)
 from stack_apps import (FAILS, WHOSE, answers, as_without_the_jail, cell,
-                        in_jail, page, pages, service)
+                        in_jail, page, pages, paste, service)
 
-# What the table of CAVEATS.md says: (mod_chroot, stock ChrootDir)
+# What the table of CAVEATS.md says: (On, stock ChrootDir, Mount)
 MODULES = {
-    "mod_cache_disk": ("works", "works"),
-    "mod_cache_socache": ("works", "works"),
-    "mod_rewrite, txt and dbm maps": ("works", "needs the self-link"),
-    "mod_rewrite, prg map": ("works", "works"),
-    "mod_lua": ("works", "works"),
-    "mod_dbd, sqlite3": ("works", "needs the self-link"),
-    "mod_dbd, PostgreSQL over TCP": ("works", "works"),
-    "mod_dbd, PostgreSQL's socket": ("needs TCP to connect again",
-                                     FAILS),
+    "mod_cache_disk": 3 * ("works",),
+    "mod_cache_socache": 3 * ("works",),
+    "mod_rewrite, txt and dbm maps": ("works", "needs the self-link",
+                                      "works"),
+    "mod_rewrite, prg map": 3 * ("works",),
+    "mod_lua": 3 * ("works",),
+    "mod_dbd, sqlite3": ("works", "needs the self-link", "works"),
+    "mod_dbd, PostgreSQL over TCP": 3 * ("works",),
+    "mod_dbd, PostgreSQL's socket": ("needs TCP to connect again", FAILS,
+                                     "needs the socket"),
 }
 
 
@@ -509,7 +510,7 @@ def found_in(server):
         "mod_dbd, PostgreSQL's socket": login(server, "socket")}
 
 
-@pytest.mark.parametrize("column", range(2), ids=WHOSE)
+@pytest.mark.parametrize("column", range(3), ids=WHOSE)
 def test_what_data_needs_in_the_jail(httpd, postgres, column):
     server = httpd(
         modules=[*CACHE_MODULES, *DBD_MODULES, "rewrite", "lua"], files={
@@ -527,20 +528,25 @@ def test_what_data_needs_in_the_jail(httpd, postgres, column):
         + host("socket", "pgsql", postgres.parameters(postgres.directory)))
     server.allow_log("DBDParams|RewriteMap|:error")
     server.start()
-    empty = found_in(server)
 
-    postgres.end_connections()
-    for _ in range(3):
-        login(server, "socket")
-    again = bool(postgres.connections())
+    def connects_again():
+        postgres.end_connections()
+        for _ in range(3):
+            login(server, "socket")
+        return bool(postgres.connections())
 
-    if column == 1:
+    empty, again = found_in(server), connects_again()
+    if WHOSE[column] == "stock":
         server.put(self_link(server.jail))
+    elif WHOSE[column] == "Mount":
+        paste(server)
     server.graceful()
     with_it = found_in(server)
     cells = {name: cell(empty[name], "the self-link", with_it[name])
              for name in empty}
     name = "mod_dbd, PostgreSQL's socket"
-    if not again:
+    if WHOSE[column] == "Mount":
+        cells[name] = cell(again, "the socket", connects_again())
+    elif not again:
         cells[name] = cell(False, "TCP to connect again", empty[name])
     assert cells == {name: row[column] for name, row in MODULES.items()}

@@ -7,9 +7,9 @@ from harness import UID, Dir, Request, run
 from stack import answers, in_each
 from stack_apps import FAILS, WORKS
 
-# What the table of CAVEATS.md says: (mod_chroot, stock ChrootDir)
+# What the table of CAVEATS.md says: (On, stock ChrootDir, Mount)
 MODULES = {
-    "mod_dav_fs": (WORKS, FAILS),
+    "mod_dav_fs": (WORKS, FAILS, WORKS),
 }
 DAV = """\
 DocumentRoot "${JAIL}/www"

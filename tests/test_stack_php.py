@@ -6,17 +6,17 @@ import pytest
 
 from comparison import JAILED
 from harness import (BUSYBOX, GROUP, MOD_PHP, PHP_FPM, PLAIN, UID, USER, Dir, File,
-                     Request, free_port)
+                     Request, free_port, self_link)
 from stack_apps import (WHOSE, answers, as_without_the_jail, cell, copies,
-                        in_jail, page, service)
+                        in_jail, page, paste, service)
 
-# What the table of CAVEATS.md says: (mod_chroot, stock ChrootDir)
+# What the table of CAVEATS.md says: (On, stock ChrootDir, Mount)
 MODULES = {
-    "mod_php": ("needs /usr/share/zoneinfo", "needs /usr/share/zoneinfo"),
-    "mod_proxy_fcgi": ("works", "works"),
-    "php-fpm, chrooted": ("needs /usr/share/zoneinfo",
-                          "needs /usr/share/zoneinfo"),
-    "php-fpm, not chrooted": ("works", "works"),
+    "mod_php": 3 * ("needs /usr/share/zoneinfo",),
+    "mod_proxy_fcgi": 3 * ("works",),
+    "php-fpm, chrooted": (*2 * ("needs /usr/share/zoneinfo",),
+                          "needs /usr/share/zoneinfo, the self-link"),
+    "php-fpm, not chrooted": 3 * ("works",),
 }
 
 FPM_MODULES = ["proxy", "proxy_fcgi"]
@@ -288,11 +288,14 @@ php_value date.timezone {ZONE}
 """
 
 
-@pytest.mark.parametrize("column", range(2), ids=WHOSE)
+@pytest.mark.parametrize("column", range(3), ids=WHOSE)
 def test_what_php_needs_in_the_jail(httpd, column):
     """Without a time zone Debian's PHP 8 crashes when asked for a date."""
     server = put(httpd(mpm="prefork", modules=[MOD_PHP, *FPM_MODULES]))
-    in_jail(server, column, ALL)
+    mounted = WHOSE[column] == "Mount"
+    in_jail(server, column, ALL.replace(TO_OUTSIDE, "") if mounted else ALL)
+    if mounted:     # the pool outside knows the names, the other one does not
+        server.put(self_link(server.jail))
     server.allow_log("whole jail|AH0106[57]|AH01075|"
                      "Invalid date.timezone value|needs /usr/share/zoneinfo")
     server.expect_log("exit signal Segmentation fault" if MOD_PHP[0] == "php"
@@ -313,10 +316,13 @@ def test_what_php_needs_in_the_jail(httpd, column):
                    for url in urls.values())
         empty = dates()
         server.put(ZONES)
+        if mounted:
+            paste(server)
         server.graceful()
         with_zones = dates()
     found = {name: cell(empty[name], "/usr/share/zoneinfo", with_zones[name])
              for name in urls}
+    found["php-fpm, chrooted"] += mounted * ", the self-link"
     found["mod_proxy_fcgi"] = found["php-fpm, not chrooted"]
     assert found == {name: row[column] for name, row in MODULES.items()}
 

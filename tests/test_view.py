@@ -40,30 +40,6 @@ def same(pid, path):
     return os.path.samefile(inside(pid, path), path)
 
 
-def is_user(pid, tid):
-    assert procfs.uids(pid, tid) == [UID] * 4
-    assert procfs.gids(pid, tid) == [GID] * 4
-    assert procfs.capabilities(pid, tid) == 0
-
-
-def assert_in_view(server, pids=None):
-    """Every thread: not privileged, one root that is not the host's, which has
-    the jail at its own path.  Returns the processes."""
-    pids = pids or server.serving()
-    for pid in pids:
-        wait_for(lambda: procfs.uids(pid)[0] != 0, "privileges to be dropped")
-        roots = set(wait_for(lambda: procfs.thread_roots(pid),
-                             "threads").values())
-        wait_for(lambda: same(pid, server.jail), f"{pid} to see the jail")
-        roots = set(procfs.thread_roots(pid).values())
-        assert len(roots) == 1 and roots.pop() != procfs.dir_id("/")
-        procfs.each_thread(pid, is_user)
-        assert any(target.startswith("mnt:")
-                   for target in procfs.fds(pid).values())
-    assert procfs.root_id(server.pid) == procfs.dir_id("/")
-    return pids
-
-
 def everything(pid):
     """All paths that a process sees; below ChrootDir and binds, too."""
     found, root = [], f"/proc/{pid}/root"
@@ -86,7 +62,7 @@ def test_names_do_not_change_and_nothing_else_is_there(view, mpm, variant):
     jail = server.jail
     for again in (server.graceful, server.restart):
         assert server.get("/").text == "hello"
-        for pid in assert_in_view(server):
+        for pid in server.assert_in_view():
             assert everything(pid) == sorted([
                 *on_the_way(jail), str(jail), f"{jail}/www",
                 f"{jail}/www/index.html", *[
@@ -107,7 +83,7 @@ def test_directories_on_the_way_are_as_outside(view):
     os.chown(mine, UID, GID)
     mine.chmod(0o2711)
     server.graceful()
-    for pid in assert_in_view(server):
+    for pid in server.assert_in_view():
         st = os.stat(inside(pid, mine))
         assert (st.st_uid, st.st_gid, st.st_mode & 0o7777) == (
             UID, GID, 0o2711)
@@ -126,7 +102,7 @@ def test_what_may_be_written_to(view, variant):
             "../ro/x", "../rw/x", "../mapped/x", "code/x", "code/cache/x",
             "../file")})
     root, jail = server.root, server.jail
-    for pid in assert_in_view(server):
+    for pid in server.assert_in_view():
         assert [path for path in (
             "/", root, root / "ro", root / "file", root / "rw",
             root / "mapped", jail, jail / "www", jail / "code",
@@ -136,7 +112,7 @@ def test_what_may_be_written_to(view, variant):
 
 def test_the_jail_itself_may_be_read_only(view):
     server = view("ChrootBind ${JAIL}\n")
-    for pid in assert_in_view(server):
+    for pid in server.assert_in_view():
         assert not can_write(pid, server.jail / "www")
 
 
@@ -168,7 +144,7 @@ def test_symbolic_links_on_the_way_are_as_outside(httpd, variant):
     root = server.root
     assert server.get("/").text == "hello"
     assert server.get("/a/a.txt").text == "a"
-    for pid in assert_in_view(server):
+    for pid in server.assert_in_view():
         for name in ("link", "to/docs", "etc/conf"):
             link = inside(pid, root / name)
             assert os.readlink(link) == os.readlink(root / name)
@@ -183,7 +159,7 @@ def test_a_link_that_user_may_replace_is_not_followed(httpd):
     os.chown(server.root / "users", UID, GID)
     server.expect_log("warn.*ChrootBind at .*User may replace a symbolic link")
     server.start()
-    for pid in assert_in_view(server):
+    for pid in server.assert_in_view():
         assert not os.path.exists(inside(pid, server.root / "secret"))
 
 
@@ -210,7 +186,7 @@ def test_a_mapped_directory_outside_is_served_and_its_htaccess_denies(
             ("/out/no/a.txt", "other", 403, "Forbidden")]:
         answer = server.get(path, host=host)
         assert (answer.status, text in answer.text) == (status, True), path
-    for pid in assert_in_view(server):
+    for pid in server.assert_in_view():
         for name in ("outside", "match", "second"):
             assert not can_write(pid, server.root / name)
 
@@ -254,7 +230,7 @@ MAPPINGS = {
 def test_a_mapping_counts_up_to_what_depends_on_the_request(httpd, line):
     server = httpd(SITE + line, modules=[MAPPINGS[line]], files={
         **PAGE, "../hosts/localhost/htdocs/index.html": "host"}).start()
-    for pid in assert_in_view(server):
+    for pid in server.assert_in_view():
         assert same(pid, server.root / "hosts")
 
 
@@ -299,7 +275,7 @@ def test_a_mapping_that_depends_on_the_request_too_early_is_warned_of(
     server.expect_log(r"warn\].*at .*:\d+ leaves .*too early; write ChrootBind")
     server.allow_log(r"UserDir at .* needs /etc/passwd")
     server.start()
-    assert "srv" not in os.listdir(inside(assert_in_view(server)[0], "/"))
+    assert "srv" not in os.listdir(inside(server.assert_in_view()[0], "/"))
     assert re.search("leaves .*; write ChrootBind", server.httpd("-t")[1])
 
 
@@ -314,7 +290,7 @@ def test_more_mapped_paths_than_a_view_holds_are_an_error(httpd):
     assert status != 0 and re.search(error, said)
     server.config = SITE + "ChrootBind ${ROOT}/out\n" + aliases[:20000]
     server.start()
-    assert_in_view(server)
+    server.assert_in_view()
 
 
 # ------------------------------------------------------------------- daemons
@@ -334,10 +310,10 @@ def test_cgi_programs_run_with_debians_defaults(httpd, mpm, variant):
         assert server.get("/cgi-bin/who").text == (
             f"{UID}\n{server.jail}/cgi-bin/who {server.jail}/www\n")
         daemon, = server.daemons()
-        assert_in_view(server, [daemon])
+        server.assert_in_view([daemon])
         os.kill(daemon, signal.SIGKILL)
         wait_for(lambda: server.daemons() not in ([], [daemon]), "a respawn")
-        assert_in_view(server, server.daemons())
+        server.assert_in_view(server.daemons())
         wait_for(lambda: server.get("/cgi-bin/who").status == 200, "CGI")
         if again:
             again()
@@ -358,7 +334,7 @@ def test_fcgid_runs_with_its_directory_of_sockets(
         answer = server.get("/app")
         assert answer.status == 200
         assert f"SCRIPT_FILENAME={server.jail}/app\n" in answer.text
-        assert_in_view(server, [pid for pid in server.daemons()])
+        server.assert_in_view([pid for pid in server.daemons()])
         if again:
             again()
 
@@ -368,7 +344,7 @@ def test_sockets_that_are_not_in_a_directory_of_their_own(httpd):
                    modules=["cgid"], files=PAGE)
     server.expect_log("warn.*ScriptSock at .* leaves \"/run\" out .*own directory")
     server.start()
-    assert "run" not in os.listdir(inside(assert_in_view(server)[0], "/"))
+    assert "run" not in os.listdir(inside(server.assert_in_view()[0], "/"))
 
 
 # ---------------------------------------------------------------- directives
@@ -418,9 +394,9 @@ def test_a_bind_that_is_not_there_is_warned_of_and_left_out(httpd, variant):
     server.start()
     later = server.root / "later"
     later.mkdir()
-    assert not os.path.exists(inside(assert_in_view(server)[0], later))
+    assert not os.path.exists(inside(server.assert_in_view()[0], later))
     server.graceful()
-    assert same(assert_in_view(server)[0], later)
+    assert same(server.assert_in_view()[0], later)
     later.rmdir()
     server.graceful()
     assert len(re.findall(line, server.log())) == 2
@@ -539,7 +515,7 @@ def test_with_a_plain_chroot_root_gets_out(httpd, builds):
 def test_devices_and_set_user_id_programs_do_not_work_in_the_jail(view):
     server = view("ChrootBind /dev/null /bin/busybox\n")
     os.mknod(server.jail / "device", 0o20666, os.makedev(1, 3))
-    pid = assert_in_view(server)[0]
+    pid = server.assert_in_view()[0]
     said = as_root_in(pid, ["/bin/busybox", "sh", "-c",
                             f"$0 cat {server.jail}/device; $0 cat /dev/null && echo ok",
                             "/bin/busybox"])
@@ -673,16 +649,16 @@ def test_a_step_of_the_builder_that_fails_at_a_restart_keeps_the_last_view(
         httpd, call):
     server = httpd(FAULTY, files=FILES).start()
     before = state(server.pid)
-    root = procfs.root_id(assert_in_view(server)[0])
+    root = procfs.root_id(server.assert_in_view()[0])
     server.expect_log(r"alert.*\(5\).*ChrootFixRoot Mount.*children see what "
                       "those before this restart saw")
     with fc.traced(server.pid, *faults(call)):
         server.graceful()
-    assert procfs.root_id(assert_in_view(server)[0]) == root
+    assert procfs.root_id(server.assert_in_view()[0]) == root
     assert server.get("/").text == "hello"
     assert state(server.pid) == before
     server.graceful()
-    assert procfs.root_id(assert_in_view(server)[0]) != root
+    assert procfs.root_id(server.assert_in_view()[0]) != root
     assert server.get("/").text == "hello"
 
 
