@@ -533,7 +533,8 @@ DENIED = (401, 403)
 
 def judge(case, plain, jailed, mode="On"):
     """What is wrong -> [(how bad, text)], the worst first.  With Mount every
-    answer has to be the same."""
+    answer has to be the same; with On what leads outside is an error, and
+    which one depends on what the host has there."""
     found = []
     top = case.jail.split("/")[1]       # a listing shows what the link is in
     shown = f'<li><a href="{top}/"> {top}/</a></li>\n'
@@ -550,8 +551,8 @@ def judge(case, plain, jailed, mode="On"):
             found.append(("APPEARED", text))
         elif case.closed or mode == "Mount":
             found.append(("DIFFERS", text))
-        elif now[0] not in (*DENIED, 404, was[0]):
-            found.append(("CHANGED", text))
+        elif now[0] < 400 or was[0] < 400 and now[0] not in (*DENIED, 404):
+            found.append(("CHANGED", text))     # an error is as good as another
     order = ["OPENED", "APPEARED", "DIFFERS", "CHANGED"]
     return sorted(found, key=lambda one: order.index(one[0]))
 
