@@ -4572,15 +4572,17 @@ static int jail_has_top(request_rec *r, const char *path)
 
 /* mod_rewrite takes a path for a file when its first component exists, in the
  * jail, and for a URL when it does not (prefix_stat): this makes of it what it
- * is for the host. Returns a status, or OK. */
-static int rewrite_resolve(request_rec *r, int is_url)
+ * is for the host, which "/", "/." and "/.." are, too. Returns a status, or OK.
+ */
+static int rewrite_resolve(request_rec *r, const char *written, int is_url)
 {
     const char *root = ap_document_root(r), *rest, *top;
     char *uri = r->uri;
     int rv;
 
     if (path_inside(r->filename) == NULL) {
-        if (host_has_top(r->pool, r->filename)) {
+        if (written[strspn(written, "/")] == '\0'
+            || host_has_top(r->pool, written)) {
             return OK;
         }
         r->uri = r->filename;
@@ -4609,7 +4611,7 @@ static int rewrite_resolve(request_rec *r, int is_url)
 static int chroot_map_to_storage(request_rec *r)
 {
     const chroot_request *state, *main;
-    const char *path, *inner;
+    const char *path, *inner, *written = r->filename;
     int is_url, rv;
 
     if (r->filename == NULL || r->filename[0] != '/') {
@@ -4625,7 +4627,7 @@ static int chroot_map_to_storage(request_rec *r)
     }
     state = ap_get_module_config(r->request_config, &chroot_module);
     if (state != NULL && state->rewritten) {
-        rv = rewrite_resolve(r, is_url);
+        rv = rewrite_resolve(r, written, is_url);
         if (rv != OK) {
             return rv;
         }
@@ -4650,7 +4652,8 @@ static int chroot_map_to_storage(request_rec *r)
 }
 
 /* Instead of the core, for paths outside: there is no file, but what the
- * sections about it deny is denied as ever; the rest is 404 in the end. */
+ * sections about it deny is denied as ever; the rest is 404 in the end. Of the
+ * root directory a URL is the index, as ever. */
 static int chroot_map_outside(request_rec *r)
 {
     int rv;
@@ -4661,7 +4664,7 @@ static int chroot_map_outside(request_rec *r)
     }
     r->finfo.filetype = APR_NOFILE;
     rv = ap_directory_walk(r);
-    r->finfo.filetype = APR_NOFILE;
+    r->finfo.filetype = r->filename[1] == '\0' ? APR_DIR : APR_NOFILE;
     return rv != OK ? rv : ap_file_walk(r);
 }
 

@@ -482,6 +482,11 @@ RULES = {
     "a path twice the jail's": (
         "RewriteRule ^/p/(.*)$ ${JAIL}${JAIL}/html/$1",
         {"/p/private/x.txt": 404, "/p/f.txt": 404}, []),
+    "the host's root directory": (
+        "RewriteRule ^/p$ /\nRewriteRule ^/d/(.*)$ /./$1\n"
+        "RewriteRule ^/q/(.*)$ /$1 [UnsafePrefixStat]",
+        {"/q/f.txt": 200, "/p": 301, "/q/": 200, "/d/f.txt": 404,
+         "/d//f.txt": 404}, []),
     "a path outside": (
         "RewriteRule ^/p/(.*)$ ${ROOT}/out/$1\n"
         "RewriteRule ^/s/(.*)$ ${JAIL}2/$1\nRewriteRule ^/u/(.*)$ /usr/$1",
@@ -512,6 +517,16 @@ def test_rules_map_to_outer_names(decides, name, place):
         "etc/map": "secret ${JAIL}/html/private/x.txt\nshort private/x.txt\n"
                    "file ${JAIL}/html/f.txt\nf f.txt\ninner /data/x.txt\n"
                    "out ${ROOT}/out/x.txt\nusr /usr/share/x.txt\n"})
+
+
+@pytest.mark.parametrize("rule", [
+    "RewriteRule ^/p/$ /", "RewriteRule ^/p/(.*)$ /$1 [UnsafePrefixStat]",
+    "RewriteRule ^/p/$ /../", "RewriteRule ^/p/$ //",
+    "RewriteRule ^/p/ /./f.txt", "RewriteRule ^/p/ //.//f.txt",
+    "RewriteRule ^/p/ /../f.txt", "RewriteRule ^/p/ /%{ENV:none}./f.txt"])
+def test_a_rule_to_the_hosts_root_is_decided_about_there(decides, rule):
+    decides(SITE + directory("/") + directory("${JAIL}", "Require all granted")
+            + ON + rule + "\n", {"/p/": 403, "/": 200})
 
 
 # A directory at the top of the host that the jail has not, but its pages have:
