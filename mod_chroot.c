@@ -680,7 +680,7 @@ typedef enum {
     FORM_ROOTED,  /* relative to ServerRoot, or absolute */
     FORM_TYPED,   /* the same behind txt:, rnd: or dbm: */
     FORM_COMMAND, /* the same, up to a blank */
-    FORM_INSPECT, /* behind @inspectFile, unless it is loaded at start */
+    FORM_INSPECT, /* behind @inspectFile or @validate..., of a SecRule */
     FORM_SOCKET,  /* between unix: and a "|" */
     FORM_VALUE,   /* it all, or behind "=", up to a blank or a comma */
     FORM_LIST,    /* a list of absolute ones, by ":" or ";" */
@@ -766,14 +766,19 @@ static const chroot_directive directives[] = {
       "LuaHookFixups LuaHookMapToStorage LuaHookTypeChecker LuaHookLog "
       "LuaHookPreTranslateName LuaQuickHandler",
       0, FORM_PATH, 0 },
-    { "LuaHookAccessChecker LuaHookAuthChecker LuaHookCheckUserID", 0,
-      FORM_PATH, DECIDES },
+    { "LuaHookAccessChecker LuaHookAuthChecker LuaHookCheckUserID "
+      "WSGIAccessScript WSGIAuthUserScript WSGIAuthGroupScript",
+      0, FORM_PATH, DECIDES },
     { "LuaMapHandler LuaInputFilter LuaOutputFilter", 1, FORM_PATH, 0 },
     /* mod_security2; PHP's apache2handler SAPI */
     { "SecDataDir SecTmpDir SecUploadDir SecAuditLogStorageDir", 0, FORM_PATH,
       WRITES },
     { "SecRule", 1, FORM_INSPECT, DECIDES | EXECUTES },
     { "SecHttpBlKey", 0, FORM_NONE, 0 },
+    /* mod_authnz_external */
+    { "DefineExternalAuth DefineExternalGroup AddExternalAuth "
+      "AddExternalGroup",
+      LAST, FORM_COMMAND, DECIDES | EXECUTES },
     { "php_value php_admin_value", EACH, FORM_PHP, 0 },
     /* core.c, mod_authz_*.c, mod_access_compat.c, mod_setenvif.c */
     { "<Directory <DirectoryMatch", LAST, FORM_SECTION, 0 },
@@ -941,6 +946,24 @@ static int is_file_test(const char *pattern)
            && strchr("defslLhxF", pattern[1]) != NULL && pattern[2] == '\0';
 }
 
+/* The file that a SecRule's operator looks at for each request (mod_security's
+ * re_operators.c), or "". A Lua script is loaded at start. */
+static const char *word_inspected(const char *word)
+{
+    static const char *const operators[] = { "@inspectFile", "@validateSchema",
+                                             "@validateDTD" };
+    const char *path = NULL;
+    size_t length, i;
+
+    for (i = 0; path == NULL && i < 3; i++) {
+        path = strcasestr(word, operators[i]);
+    }
+    path = path != NULL ? path + strcspn(path, " \t") : "";
+    path += strspn(path, " \t");
+    length = strlen(path);
+    return length > 4 && strcmp(path + length - 4, ".lua") == 0 ? "" : path;
+}
+
 /* The path in word number n of a directive as far as it is literal, absolute
  * and canonical, or NULL; what follows, which depends on the request, goes to
  * *rest. */
@@ -979,8 +1002,7 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
         path = c != NULL ? c + strcspn(c, "/") : path;
         break;
     case FORM_INSPECT:
-        c = strcasestr(path, "@inspectFile ");
-        path = c == NULL || strstr(c, ".lua") != NULL ? "" : strchr(c, ' ') + 1;
+        path = word_inspected(path);
         break;
     case FORM_COMMAND:
         end = " ";
@@ -998,7 +1020,8 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
     }
     *rest = apr_pstrmemdup(p, path + length, all - length);
     path = path[length] != '\0' ? apr_pstrmemdup(p, path, length) : path;
-    if (row->form == FORM_ROOTED || row->form == FORM_TYPED) {
+    if (row->form == FORM_ROOTED || row->form == FORM_TYPED
+        || row->form == FORM_INSPECT) {
         path = *path == '/'    ? path
                : *path != '\0' ? ap_server_root_relative(p, path)
                : all > 0 && (row->does & MAPS) ? "/" /* anywhere */
@@ -1272,6 +1295,10 @@ static const struct {
 } lookups[] = {
     { "file-owner", "/etc/passwd", 0 },
     { "file-group", "/etc/group", 0 },
+    { "unix-group", "/etc/group", 0 },
+    { "unix-group", "/etc/passwd", 0 },
+    { "unix-file-group", "/etc/group", 0 },
+    { "unix-file-group", "/etc/passwd", 0 },
     { "forward-dns", RESOLVER, 0 },
     { "host", RESOLVER, 0 },
     { "Remote_Host", RESOLVER, 0 },
@@ -4178,7 +4205,8 @@ static void paths_find(apr_pool_t *p)
     int copied = 0, i;
 
     for (i = 0; i < gen.paths->nelts; i++, path++) {
-        level = path->fate == FATE_BROKEN ? FINDING_WARNING
+        level = path->fate == FATE_BROKEN && !(path->does & DECIDES)
+                    ? FINDING_WARNING
                 : gen.dbd_decides && path->level == FINDING_WARNING
                         && strcasecmp(path->node->directive, "DBDParams") == 0
                     ? FINDING_ERROR
