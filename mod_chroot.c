@@ -734,7 +734,7 @@ static const chroot_directive directives[] = {
     { "SSLCACertificatePath SSLCARevocationPath SSLProxyCACertificatePath "
       "SSLProxyCARevocationPath",
       0, FORM_ROOTED, DECIDES },
-    { "LDAPTrustedClientCert LDAPTrustedGlobalCert", 1, FORM_ROOTED, 0 },
+    { "LDAPTrustedClientCert LDAPTrustedGlobalCert", 1, FORM_ROOTED, DECIDES },
     /* mod_cache_disk.c, mod_cache.c, mod_dav_fs.c, mod_dav_lock.c, mod_cgi.c,
      * mod_cgid.c, mod_lbmethod_heartbeat.c, mod_heartmonitor.c */
     { "CacheRoot CacheLockPath DavLockDB DavGenericLockDB ScriptLog "
@@ -1273,7 +1273,11 @@ static void look_backends(const ap_directive_t *node, char **words,
         host = strstr(*words, "://");
         if (host != NULL && strstr(*words, "unix:") == NULL
             && strncasecmp(*words, "balancer:", 9) != 0) {
-            need_host(node, host + 3, level);
+            host += 3;
+            do { /* AuthLDAPURL has more of them, with blanks between them */
+                need_host(node, host, level);
+                host += strcspn(host, " /");
+            } while (*host++ == ' ');
         }
         host = strstr(*words, "host=");
         if (host != NULL) {
@@ -1799,6 +1803,24 @@ static void look_options(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
+/* A directory server that is reached by TLS: libldap reads the certificates of
+ * CAs at each connection, from where its own configuration says, unless httpd's
+ * does. */
+static void look_ldap(const ap_directive_t *node)
+{
+    if (node_last("LDAPTrustedGlobalCert") == NULL
+        && node_last("LDAPVerifyServerCert") == NULL
+        && (node_last("LDAPTrustedMode") != NULL
+            || strcasestr(node->args, "ldaps:") != NULL
+            || strcasestr(node->args, " SSL") != NULL
+            || strcasestr(node->args, "TLS") != NULL)) {
+        finding_add(node, FINDING_ERROR,
+                    "decides by a directory server, and children may not see "
+                    "the certificates of CAs that TLS needs; write "
+                    "LDAPTrustedGlobalCert");
+    }
+}
+
 /* What there is to see in a directive beside paths. */
 static void node_special(apr_pool_t *p, const ap_directive_t *node,
                          const chroot_directive *row)
@@ -1825,6 +1847,9 @@ static void node_special(apr_pool_t *p, const ap_directive_t *node,
              && strchr(node->args, '/') != NULL) {
         finding_add(node, FINDING_ERROR,
                     "names a path, and has to be a file's name");
+    }
+    else if (strcasecmp(node->directive, "AuthLDAPURL") == 0) {
+        look_ldap(node);
     }
     else if (strcasecmp(node->directive, "WSGIDaemonProcess") == 0) {
         look_daemons(p, node);
