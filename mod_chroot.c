@@ -146,8 +146,8 @@
  * the report */
 #define APP_ENTRIES 100000
 
-/* How many of the configuration's paths are looked at, at start and at
- * configtest; all for the report */
+/* How many of the configuration's paths that decide nothing are looked at, at
+ * start and at configtest; all for the report */
 #define LOOK_PATHS 1024
 
 /* A child that could not be confined waits this long before it goes, so that
@@ -700,6 +700,7 @@ typedef enum {
 #define EXECUTES 64  /* children run it, or programs in it */
 #define BELOW    128 /* children write to what is in it */
 #define PLANS    256 /* it is for the view alone */
+#define QUERIED  512 /* it decides where a RewriteMap asks it */
 
 /* What there is to know of directives that name paths, or need files: httpd
  * 2.4's own by module, then those of others. All others name none, or name
@@ -751,7 +752,7 @@ static const chroot_directive directives[] = {
     /* providers of mod_socache; mod_dbd.c */
     { "SSLSessionCache SSLStaplingCache AuthnCacheSOCache CacheSocache", 0,
       FORM_TYPED, WRITES },
-    { "DBDParams", 0, FORM_VALUE, BACKEND },
+    { "DBDParams", 0, FORM_VALUE, BACKEND | QUERIED },
     /* mod_proxy.c, core.c, mod_mime.c */
     { "ProxyPass ProxyPassMatch BalancerMember ProxySet <Proxy", EACH,
       FORM_SOCKET, BACKEND },
@@ -871,6 +872,12 @@ static char **words_of(apr_pool_t *p, const char *args, int *count)
     *count = list->nelts;
     APR_ARRAY_PUSH(list, char *) = NULL;
     return (char **)list->elts;
+}
+
+/* How serious it is when children cannot use what a row is about. */
+static chroot_level row_level(const chroot_directive *row)
+{
+    return row->does & (DECIDES | QUERIED) ? FINDING_ERROR : FINDING_WARNING;
 }
 
 /* Whether a row is about word number n of count. */
@@ -1047,10 +1054,12 @@ static const char *word_written(apr_pool_t *p, const char *path)
  * The configuration's paths
  */
 
-/* Whether one more path is to be noted. */
-static int paths_wanted(void)
+/* Whether one more path is to be noted: what decides always is. */
+static int paths_wanted(chroot_level level)
 {
-    return gen.paths != NULL && (gen.dump || gen.paths->nelts < LOOK_PATHS);
+    return gen.paths != NULL
+           && (gen.dump || level == FINDING_ERROR
+               || gen.paths->nelts < LOOK_PATHS);
 }
 
 /* The note of a path that is not noted */
@@ -1058,11 +1067,12 @@ static chroot_path spare;
 
 /* Notes a path; at start not more than are looked at. Returns the note, which
  * has copies, or the spare one. */
-static chroot_path *path_note(const ap_directive_t *node, const char *path)
+static chroot_path *path_note(const ap_directive_t *node, const char *path,
+                              chroot_level level)
 {
     chroot_path *note = &spare;
 
-    if (paths_wanted()) {
+    if (paths_wanted(level)) {
         note = apr_array_push(gen.paths);
     }
     memset(note, 0, sizeof(*note));
@@ -1070,7 +1080,7 @@ static chroot_path *path_note(const ap_directive_t *node, const char *path)
         note->node = node;
         note->path = apr_pstrdup(gen.paths->pool, path);
         note->rest = "";
-        note->level = FINDING_WARNING;
+        note->level = level;
     }
     return note;
 }
@@ -1094,8 +1104,7 @@ static chroot_path *need_add(const ap_directive_t *node, const char *path,
         return &spare;
     }
     apr_hash_set(gen.needs, key, APR_HASH_KEY_STRING, key);
-    note = path_note(node, path);
-    note->level = level;
+    note = path_note(node, path, level);
     note->mode = mode;
     note->need = strcmp(path, RESOLVER) == 0 || strcmp(path, HOSTS) == 0
                      ? "names of hosts"
@@ -1769,12 +1778,12 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     if (error != NULL) {
         finding_add(node, FINDING_ERROR, error);
     }
-    note = path_note(node, mode == W_OK ? word_written(p, path) : path);
+    note = path_note(node, mode == W_OK ? word_written(p, path) : path,
+                     error != NULL
+                             || word_is_harmless(row, words, n, path, rest)
+                         ? FINDING_NOTE
+                         : row_level(row));
     note->rest = apr_pstrdup(gen.findings->pool, rest);
-    note->level = error != NULL || word_is_harmless(row, words, n, path, rest)
-                      ? FINDING_NOTE
-                  : row->does & DECIDES ? FINDING_ERROR
-                                        : FINDING_WARNING;
     note->mode = mode;
     note->does = row->does;
     note->fate = word_fate(node, row, path, rest, n);
@@ -1868,12 +1877,12 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
 {
     static const char *const proxied[] = { "P", "proxy", NULL };
     const char *args = node->args, *tail;
-    chroot_level level = row->does & DECIDES ? FINDING_ERROR : FINDING_WARNING;
+    chroot_level level = row_level(row);
     char **words, *copy;
     int count, i;
 
     if (row->form == FORM_SECTION
-        && (gen.fix_root ? !gen.dump : !paths_wanted())) {
+        && (gen.fix_root ? !gen.dump : !paths_wanted(FINDING_NOTE))) {
         return; /* its path is for the report, and a note */
     }
     tail = strrchr(args, '>');
@@ -4232,9 +4241,9 @@ static void paths_find(apr_pool_t *p)
     for (i = 0; i < gen.paths->nelts; i++, path++) {
         level = path->fate == FATE_BROKEN && !(path->does & DECIDES)
                     ? FINDING_WARNING
-                : gen.dbd_decides && path->level == FINDING_WARNING
+                : path->level == FINDING_ERROR && !gen.dbd_decides
                         && strcasecmp(path->node->directive, "DBDParams") == 0
-                    ? FINDING_ERROR
+                    ? FINDING_WARNING
                     : path->level;
         text = level != FINDING_NOTE ? path_finding(p, path) : NULL;
         key = apr_pstrcat(p, path->node->directive, text, NULL);
@@ -4929,8 +4938,8 @@ static const ap_directive_t *node_naming(const char *text)
  * that matters is its directive looked for. */
 static void test_note(apr_pool_t *p, const char *name)
 {
-    if (gen.mount && *name == '/' && paths_wanted()) {
-        path_note(node_naming(name), name)->level = FINDING_ERROR;
+    if (gen.mount && *name == '/' && gen.paths != NULL) {
+        (void)path_note(node_naming(name), name, FINDING_ERROR);
     }
     else if (!gen.mount && *name != '\0' && !is_seen(p, name)) {
         finding_add(node_naming(name), FINDING_ERROR,

@@ -901,9 +901,18 @@ def security(operator):
     ('DBDriver sqlite3\nDBDParams "${ROOT}/ban.db"\n' + ON
      + 'RewriteMap ban "dbd:SELECT a FROM ban WHERE b = %s"\n'
      'RewriteCond "${ban:%{REMOTE_ADDR}}" =yes\nRewriteRule .* - [F]',
-     'ban.db", which is not in the jail')])
-def test_what_decides_by_a_program_or_a_database(refused, lines, words):
-    refused(SITE + lines + "\n", words, files={
+     'ban.db", which is not in the jail'),
+    ('DBDriver pgsql\nDBDParams "host=db.example.org"\n' + ON
+     + 'RewriteMap ban "dbd:SELECT a FROM ban WHERE b = %s"\n',
+     "DBDParams at"),
+    (location("/", "Require host example.org"),
+     "Require at")])
+@pytest.mark.parametrize("before", ["", "HostnameLookups On\n" + "".join(
+    f"Alias /{n} ${{JAIL}}/{n}\n" for n in range(1100))],
+    ids=["alone", "behind many paths"])
+def test_what_decides_by_a_program_or_a_database(refused, lines, words,
+                                                 before):
+    refused(SITE + before + lines + "\n", words, files={
         "../scan": "", "../ban.db": "",
         "scan": File("#!/bin/none", mode=0o755)},
         modules=["dbd", "unique_id", "security2", "wsgi"])
