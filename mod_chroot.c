@@ -151,8 +151,8 @@
  * the report */
 #define APP_ENTRIES 100000
 
-/* How many of the configuration's paths are looked at, at start and at
- * configtest; all for the report */
+/* How many of the configuration's paths that decide nothing are looked at, at
+ * start and at configtest; all for the report */
 #define LOOK_PATHS 1024
 
 /* A child that could not be confined waits this long before it goes, so that
@@ -688,7 +688,7 @@ typedef enum {
     FORM_ROOTED,  /* relative to ServerRoot, or absolute */
     FORM_TYPED,   /* the same behind txt:, rnd: or dbm: */
     FORM_COMMAND, /* the same, up to a blank */
-    FORM_INSPECT, /* behind @inspectFile, unless it is loaded at start */
+    FORM_INSPECT, /* behind @inspectFile or @validate..., of a SecRule */
     FORM_SOCKET,  /* between unix: and a "|" */
     FORM_VALUE,   /* it all, or behind "=", up to a blank or a comma */
     FORM_LIST,    /* a list of absolute ones, by ":" or ";" */
@@ -708,6 +708,7 @@ typedef enum {
 #define EXECUTES 64  /* children run it, or programs in it */
 #define BELOW    128 /* children write to what is in it */
 #define PLANS    256 /* it is for the view alone */
+#define QUERIED  512 /* it decides where a RewriteMap asks it */
 
 /* What there is to know of directives that name paths, or need files: httpd
  * 2.4's own by module, then those of others. All others name none, or name
@@ -742,7 +743,7 @@ static const chroot_directive directives[] = {
     { "SSLCACertificatePath SSLCARevocationPath SSLProxyCACertificatePath "
       "SSLProxyCARevocationPath",
       0, FORM_ROOTED, DECIDES },
-    { "LDAPTrustedClientCert LDAPTrustedGlobalCert", 1, FORM_ROOTED, 0 },
+    { "LDAPTrustedClientCert LDAPTrustedGlobalCert", 1, FORM_ROOTED, DECIDES },
     /* mod_cache_disk.c, mod_cache.c, mod_dav_fs.c, mod_dav_lock.c, mod_cgi.c,
      * mod_cgid.c, mod_lbmethod_heartbeat.c, mod_heartmonitor.c */
     { "CacheRoot CacheLockPath DavLockDB DavGenericLockDB ScriptLog "
@@ -759,7 +760,7 @@ static const chroot_directive directives[] = {
     /* providers of mod_socache; mod_dbd.c */
     { "SSLSessionCache SSLStaplingCache AuthnCacheSOCache CacheSocache", 0,
       FORM_TYPED, WRITES },
-    { "DBDParams", 0, FORM_VALUE, BACKEND },
+    { "DBDParams", 0, FORM_VALUE, BACKEND | QUERIED },
     /* mod_proxy.c, core.c, mod_mime.c */
     { "ProxyPass ProxyPassMatch BalancerMember ProxySet <Proxy", EACH,
       FORM_SOCKET, BACKEND },
@@ -774,14 +775,19 @@ static const chroot_directive directives[] = {
       "LuaHookFixups LuaHookMapToStorage LuaHookTypeChecker LuaHookLog "
       "LuaHookPreTranslateName LuaQuickHandler",
       0, FORM_PATH, 0 },
-    { "LuaHookAccessChecker LuaHookAuthChecker LuaHookCheckUserID", 0,
-      FORM_PATH, DECIDES },
+    { "LuaHookAccessChecker LuaHookAuthChecker LuaHookCheckUserID "
+      "WSGIAccessScript WSGIAuthUserScript WSGIAuthGroupScript",
+      0, FORM_PATH, DECIDES },
     { "LuaMapHandler LuaInputFilter LuaOutputFilter", 1, FORM_PATH, 0 },
     /* mod_security2; PHP's apache2handler SAPI */
     { "SecDataDir SecTmpDir SecUploadDir SecAuditLogStorageDir", 0, FORM_PATH,
       WRITES },
     { "SecRule", 1, FORM_INSPECT, DECIDES | EXECUTES },
     { "SecHttpBlKey", 0, FORM_NONE, 0 },
+    /* mod_authnz_external */
+    { "DefineExternalAuth DefineExternalGroup AddExternalAuth "
+      "AddExternalGroup",
+      LAST, FORM_COMMAND, DECIDES | EXECUTES },
     { "php_value php_admin_value", EACH, FORM_PHP, 0 },
     /* core.c, mod_authz_*.c, mod_access_compat.c, mod_setenvif.c */
     { "<Directory <DirectoryMatch", LAST, FORM_SECTION, 0 },
@@ -876,6 +882,12 @@ static char **words_of(apr_pool_t *p, const char *args, int *count)
     return (char **)list->elts;
 }
 
+/* How serious it is when children cannot use what a row is about. */
+static chroot_level row_level(const chroot_directive *row)
+{
+    return row->does & (DECIDES | QUERIED) ? FINDING_ERROR : FINDING_WARNING;
+}
+
 /* Whether a row is about word number n of count. */
 static int row_wants(const chroot_directive *row, int n, int count)
 {
@@ -949,6 +961,24 @@ static int is_file_test(const char *pattern)
            && strchr("defslLhxF", pattern[1]) != NULL && pattern[2] == '\0';
 }
 
+/* The file that a SecRule's operator looks at for each request (mod_security's
+ * re_operators.c), or "". A Lua script is loaded at start. */
+static const char *word_inspected(const char *word)
+{
+    static const char *const operators[] = { "@inspectFile", "@validateSchema",
+                                             "@validateDTD" };
+    const char *path = NULL;
+    size_t length, i;
+
+    for (i = 0; path == NULL && i < 3; i++) {
+        path = strcasestr(word, operators[i]);
+    }
+    path = path != NULL ? path + strcspn(path, " \t") : "";
+    path += strspn(path, " \t");
+    length = strlen(path);
+    return length > 4 && strcmp(path + length - 4, ".lua") == 0 ? "" : path;
+}
+
 /* Where a path begins in a word, and up to which characters it goes. */
 static const char *word_part(chroot_form form, const char *word,
                              const char **end)
@@ -975,9 +1005,7 @@ static const char *word_part(chroot_form form, const char *word,
         at = at != NULL ? at : strstr(word, "=\"/");
         return at != NULL ? strchr(at, '/') : word;
     case FORM_INSPECT:
-        at = strcasestr(word, "@inspectFile ");
-        return at == NULL || strstr(at, ".lua") != NULL ? ""
-                                                        : strchr(at, ' ') + 1;
+        return word_inspected(word);
     default:
         return word;
     }
@@ -1011,7 +1039,8 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
     }
     *rest = apr_pstrmemdup(p, path + length, all - length);
     path = path[length] != '\0' ? apr_pstrmemdup(p, path, length) : path;
-    if (row->form == FORM_ROOTED || row->form == FORM_TYPED) {
+    if (row->form == FORM_ROOTED || row->form == FORM_TYPED
+        || row->form == FORM_INSPECT) {
         path = *path == '/'    ? path
                : *path != '\0' ? ap_server_root_relative(p, path)
                : all > 0 && (row->does & MAPS) ? "/" /* anywhere */
@@ -1037,10 +1066,12 @@ static const char *word_written(apr_pool_t *p, const char *path)
  * The configuration's paths
  */
 
-/* Whether one more path is to be noted. */
-static int paths_wanted(void)
+/* Whether one more path is to be noted: what decides always is. */
+static int paths_wanted(chroot_level level)
 {
-    return gen.paths != NULL && (gen.dump || gen.paths->nelts < LOOK_PATHS);
+    return gen.paths != NULL
+           && (gen.dump || level == FINDING_ERROR
+               || gen.paths->nelts < LOOK_PATHS);
 }
 
 /* The note of a path that is not noted */
@@ -1048,11 +1079,12 @@ static chroot_path spare;
 
 /* Notes a path; at start not more than are looked at. Returns the note, which
  * has copies, or the spare one. */
-static chroot_path *path_note(const ap_directive_t *node, const char *path)
+static chroot_path *path_note(const ap_directive_t *node, const char *path,
+                              chroot_level level)
 {
     chroot_path *note = &spare;
 
-    if (paths_wanted()) {
+    if (paths_wanted(level)) {
         note = apr_array_push(gen.paths);
     }
     memset(note, 0, sizeof(*note));
@@ -1060,7 +1092,7 @@ static chroot_path *path_note(const ap_directive_t *node, const char *path)
         note->node = node;
         note->path = apr_pstrdup(gen.paths->pool, path);
         note->rest = "";
-        note->level = FINDING_WARNING;
+        note->level = level;
     }
     return note;
 }
@@ -1084,8 +1116,7 @@ static chroot_path *need_add(const ap_directive_t *node, const char *path,
         return &spare;
     }
     apr_hash_set(gen.needs, key, APR_HASH_KEY_STRING, key);
-    note = path_note(node, path);
-    note->level = level;
+    note = path_note(node, path, level);
     note->mode = mode;
     note->need = strcmp(path, RESOLVER) == 0 || strcmp(path, HOSTS) == 0
                      ? "names of hosts"
@@ -1263,7 +1294,11 @@ static void look_backends(const ap_directive_t *node, char **words,
         host = strstr(*words, "://");
         if (host != NULL && strstr(*words, "unix:") == NULL
             && strncasecmp(*words, "balancer:", 9) != 0) {
-            need_host(node, host + 3, level);
+            host += 3;
+            do { /* AuthLDAPURL has more of them, with blanks between them */
+                need_host(node, host, level);
+                host += strcspn(host, " /");
+            } while (*host++ == ' ');
         }
         host = strstr(*words, "host=");
         if (host != NULL) {
@@ -1285,6 +1320,10 @@ static const struct {
 } lookups[] = {
     { "file-owner", "/etc/passwd", 0 },
     { "file-group", "/etc/group", 0 },
+    { "unix-group", "/etc/group", 0 },
+    { "unix-group", "/etc/passwd", 0 },
+    { "unix-file-group", "/etc/group", 0 },
+    { "unix-file-group", "/etc/passwd", 0 },
     { "forward-dns", RESOLVER, 0 },
     { "host", RESOLVER, 0 },
     { "Remote_Host", RESOLVER, 0 },
@@ -1743,12 +1782,12 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     if (error != NULL) {
         finding_add(node, FINDING_ERROR, "%s", error);
     }
-    note = path_note(node, mode == W_OK ? word_written(p, path) : path);
+    note = path_note(node, mode == W_OK ? word_written(p, path) : path,
+                     error != NULL
+                             || word_is_harmless(row, words, n, path, rest)
+                         ? FINDING_NOTE
+                         : row_level(row));
     note->rest = apr_pstrdup(gen.findings->pool, rest);
-    note->level = error != NULL || word_is_harmless(row, words, n, path, rest)
-                      ? FINDING_NOTE
-                  : row->does & DECIDES ? FINDING_ERROR
-                                        : FINDING_WARNING;
     note->mode = mode;
     note->does = row->does;
     note->fate = word_fate(node, row, path, rest, n);
@@ -1774,6 +1813,24 @@ static void look_options(apr_pool_t *p, const ap_directive_t *node,
             look_word(p, node, &programs, dir, 0);
             return;
         }
+    }
+}
+
+/* A directory server that is reached by TLS: libldap reads the certificates of
+ * CAs at each connection, from where its own configuration says, unless httpd's
+ * does. */
+static void look_ldap(const ap_directive_t *node)
+{
+    if (node_last("LDAPTrustedGlobalCert") == NULL
+        && node_last("LDAPVerifyServerCert") == NULL
+        && (node_last("LDAPTrustedMode") != NULL
+            || strcasestr(node->args, "ldaps:") != NULL
+            || strcasestr(node->args, " SSL") != NULL
+            || strcasestr(node->args, "TLS") != NULL)) {
+        finding_add(node, FINDING_ERROR,
+                    "decides by a directory server, and children may not see "
+                    "the certificates of CAs that TLS needs; write "
+                    "LDAPTrustedGlobalCert");
     }
 }
 
@@ -1804,6 +1861,9 @@ static void node_special(apr_pool_t *p, const ap_directive_t *node,
         finding_add(node, FINDING_ERROR,
                     "names a path, and has to be a file's name");
     }
+    else if (strcasecmp(node->directive, "AuthLDAPURL") == 0) {
+        look_ldap(node);
+    }
     else if (strcasecmp(node->directive, "WSGIDaemonProcess") == 0) {
         look_daemons(p, node);
     }
@@ -1826,12 +1886,12 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
 {
     static const char *const proxied[] = { "P", "proxy", NULL };
     const char *args = node->args, *tail;
-    chroot_level level = row->does & DECIDES ? FINDING_ERROR : FINDING_WARNING;
+    chroot_level level = row_level(row);
     char **words, *copy;
     int count, i;
 
     if (row->form == FORM_SECTION
-        && (gen.fix_root ? !gen.dump : !paths_wanted())) {
+        && (gen.fix_root ? !gen.dump : !paths_wanted(FINDING_NOTE))) {
         return; /* its path is for the report, and a note */
     }
     tail = strrchr(args, '>');
@@ -4177,10 +4237,11 @@ static void paths_find(apr_pool_t *p)
     int copied = 0, i;
 
     for (i = 0; i < gen.paths->nelts; i++, path++) {
-        level = path->fate == FATE_BROKEN ? FINDING_WARNING
-                : gen.dbd_decides && path->level == FINDING_WARNING
+        level = path->fate == FATE_BROKEN && !(path->does & DECIDES)
+                    ? FINDING_WARNING
+                : path->level == FINDING_ERROR && !gen.dbd_decides
                         && strcasecmp(path->node->directive, "DBDParams") == 0
-                    ? FINDING_ERROR
+                    ? FINDING_WARNING
                     : path->level;
         text = level != FINDING_NOTE ? path_finding(p, path) : NULL;
         key = apr_pstrcat(p, path->node->directive, text, NULL);
@@ -4876,8 +4937,8 @@ static const ap_directive_t *node_naming(const char *text)
  * that matters is its directive looked for. */
 static void test_note(apr_pool_t *p, const char *name)
 {
-    if (gen.mount && *name == '/' && paths_wanted()) {
-        path_note(node_naming(name), name)->level = FINDING_ERROR;
+    if (gen.mount && *name == '/' && gen.paths != NULL) {
+        (void)path_note(node_naming(name), name, FINDING_ERROR);
     }
     else if (!gen.mount && *name != '\0' && !is_seen(p, name)) {
         finding_add(

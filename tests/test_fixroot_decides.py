@@ -873,17 +873,49 @@ def test_what_decides_by_names_of_hosts_is_an_error(refused, lines):
     refused(SITE + lines, "needs /etc/resolv.conf")
 
 
+@pytest.mark.parametrize("name", ["unix-group", "unix-file-group"])
+@pytest.mark.parametrize("file", ["passwd", "group"])
+def test_what_decides_by_the_systems_groups_is_an_error(refused, name, file):
+    """The providers of mod_authz_unixgroup, here of mod_lua."""
+    refused(f"LuaAuthzProvider {name} /x.lua f\n" + SITE + location(
+        "/", f"Require {name} staff"), f"needs /etc/{file}", modules=["lua"])
+
+
+def security(operator):
+    return f'SecRule FILES_TMPNAMES "{operator}" "id:1,phase:2,deny"'
+
+
 @pytest.mark.parametrize("lines, words", [
-    ('SecRule FILES_TMPNAMES "@inspectFile ${ROOT}/scan" "id:1,phase:2,deny"',
-     'scan", which is not in the jail'),
+    (security("@inspectFile ${ROOT}/scan"), 'scan", which is not in the jail'),
+    (security("@inspectFile\t ${ROOT}/scan.lua.sh"), "which is not in the jail"),
+    (security("!@inspectfile scan"), "which is not in the jail"),
+    (security("@inspectFile ${JAIL}/scan"), "children do not find the interp"),
+    (security("@validateSchema ${ROOT}/xsd"), 'xsd", which is not in the jail'),
+    (security("@validateDTD ${ROOT}/dtd"), 'dtd", which is not in the jail'),
+    (location("/", "WSGIAccessScript ${ROOT}/x.wsgi"),
+     'x.wsgi", which is not in the jail'),
+    (location("/", "WSGIAuthUserScript ${ROOT}/x.wsgi"),
+     'x.wsgi", which is not in the jail'),
+    (location("/", "WSGIAuthGroupScript ${ROOT}/x.wsgi"),
+     'x.wsgi", which is not in the jail'),
     ('DBDriver sqlite3\nDBDParams "${ROOT}/ban.db"\n' + ON
      + 'RewriteMap ban "dbd:SELECT a FROM ban WHERE b = %s"\n'
      'RewriteCond "${ban:%{REMOTE_ADDR}}" =yes\nRewriteRule .* - [F]',
-     'ban.db", which is not in the jail')])
-def test_what_decides_by_a_program_or_a_database(refused, lines, words):
-    refused(SITE + lines + "\n", words, files={
-        "../scan": "", "../ban.db": ""},
-        modules=["dbd", "unique_id", "security2"])
+     'ban.db", which is not in the jail'),
+    ('DBDriver pgsql\nDBDParams "host=db.example.org"\n' + ON
+     + 'RewriteMap ban "dbd:SELECT a FROM ban WHERE b = %s"\n',
+     "DBDParams at"),
+    (location("/", "Require host example.org"),
+     "Require at")])
+@pytest.mark.parametrize("before", ["", "HostnameLookups On\n" + "".join(
+    f"Alias /{n} ${{JAIL}}/{n}\n" for n in range(1100))],
+    ids=["alone", "behind many paths"])
+def test_what_decides_by_a_program_or_a_database(refused, lines, words,
+                                                 before):
+    refused(SITE + before + lines + "\n", words, files={
+        "../scan": "", "../ban.db": "",
+        "scan": File("#!/bin/none", mode=0o755)},
+        modules=["dbd", "unique_id", "security2", "wsgi"])
 
 
 ABOVE = {

@@ -340,6 +340,8 @@ def test_daemons_that_nobody_jails_are_named(site):
     ("<Location />\nAuthLDAPURL ldap://localhost/o=x\n</Location>",
      "!/etc/hosts"),
     ("<Location />\nAuthLDAPURL ldap://192.0.2.1/o=x\n</Location>", None),
+    ("<Location />\nAuthLDAPURL \"ldap://192.0.2.1 ldap.example.org/o=x\"\n"
+     "</Location>", "!/etc/resolv.conf"),
     ("SecRule REMOTE_ADDR \"@rbl bl.example.org\" \"id:1,deny\"",
      "!/etc/resolv.conf"),
     ("SecRule REMOTE_ADDR \"@rbl dnsbl.httpbl.org\" \"id:1,deny\"", None),

@@ -4,9 +4,10 @@ import shutil
 
 import pytest
 
+from comparison import JAILED, MOUNTED
 from harness import File, Request, free_port, put, run, run_ok
-from stack import answers, in_each, with_and_without
-from stack_apps import FAILS, WORKS, service
+from stack import answers, in_each, in_stock
+from stack_apps import FAILS, WORKS, cell, service
 
 # What the table of CAVEATS.md says: (On, stock ChrootDir, Mount)
 MODULES = {
@@ -222,17 +223,40 @@ def test_a_directory_server(httpd, slapd):
 
 
 def test_a_directory_server_by_tls(httpd, slapd):
-    """libldap reads the CA's file when it connects, by the name outside."""
-    server = httpd("LDAPConnectionPoolTTL 0\n"      # connect each time
-                   'LDAPTrustedGlobalCert CA_BASE64 "${ROOT}/conf/ca.pem"\n'
-                   + ROOT + ldap_sections(slapd[1]), files=PAGES,
-                   modules=MODULES_OF_LDAP)
+    """libldap reads the CA's file when it connects. Without it nobody is in a
+    group, and "Require not ldap-group" denies nobody."""
     ca = {"conf/ca.pem": File(copy_of=slapd[2])}
+    server = httpd("LDAPConnectionPoolTTL 0\n"      # connect each time
+                   'LDAPTrustedGlobalCert CA_BASE64 "${JAIL}/conf/ca.pem"\n'
+                   + ROOT + ldap_sections(slapd[1]), files={**PAGES, **ca},
+                   modules=MODULES_OF_LDAP)
     put(server.root, ca)
     server.allow_log(DENIED)
-    rows, empty, found = with_and_without(
-        server, ask_ldap, "the CA's file",
-        lambda: put(server.jail / str(server.root).strip("/"), ca))
-    assert rows == MODULES["mod_authnz_ldap, ldaps"]
-    assert statuses(empty)[0] == [401, 500, 500, 500, 500]
+    config = server.config
+    rows, found = in_each(server, ask_ldap)
+    assert tuple(cell(False, "the CA's file", row == WORKS) for row in rows) \
+        == MODULES["mod_authnz_ldap, ldaps"]
     assert statuses(found)[0] == [401, 200, 200, 401, 401]
+
+    server.config = config.replace("${JAIL}/conf", "${ROOT}/conf")
+    assert in_stock(server, ask_ldap, found) == FAILS
+    config, server.config = server.config, JAILED + server.config
+    assert 'decides by "%s/conf/ca.pem"' % server.root in server.refused_start()
+    server.config = MOUNTED + config
+    assert f'names "{server.root}/conf/ca.pem", which is not in the jail' in \
+        server.refused_start()
+
+
+@pytest.mark.parametrize("url, mode, refused", [
+    ("ldaps://192.0.2.1/dc=x", "", True), ("ldap://192.0.2.1/dc=x", "", False),
+    ("ldap://192.0.2.1/dc=x", "STARTTLS", True),
+    ("ldap://192.0.2.1/dc=x", "NONE", False)])
+def test_a_directory_server_by_tls_whose_ca_is_not_named(httpd, url, mode,
+                                                         refused):
+    config = (JAILED + section("x", f'AuthLDAPURL "{url}" {mode}\n'
+                               "Require valid-user\n"))
+    server = httpd(config, modules=MODULES_OF_LDAP)
+    assert (server.configtest()[0] != 0) == refused
+    status, said = server.configtest("LDAPVerifyServerCert Off\n" + config)
+    assert status == 0, said
+

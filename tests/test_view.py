@@ -249,10 +249,14 @@ def test_a_path_of_the_host_that_a_rule_makes_is_one_in_the_view(compare, rule):
             same_log=False)
 
 
+@pytest.mark.parametrize("before", ["", "".join(
+    f"Alias /{n} ${{JAIL}}/{n}\n" for n in range(1100))],
+    ids=["alone", "behind many paths"])
 @pytest.mark.parametrize("path", ["${ROOT}/secret/users", "${ROOT}/link/users",
                                   "${JAIL}/link", "${JAIL}/up/users"])
-def test_a_file_that_decides_and_is_not_in_the_view_is_an_error(httpd, path):
-    directives = (SITE + '<Directory "${JAIL}/www">\nAuthType Basic\n'
+def test_a_file_that_decides_and_is_not_in_the_view_is_an_error(httpd, path,
+                                                                before):
+    directives = (SITE + before + '<Directory "${JAIL}/www">\nAuthType Basic\n'
                   f'AuthName x\nAuthUserFile "{path}"\nRequire valid-user\n'
                   "</Directory>\n")
     server = httpd(directives, modules=["auth_basic", "authn_core", "authn_file",
