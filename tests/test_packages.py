@@ -410,7 +410,7 @@ def test_a_packaged_application_in_five_minutes(debian, deb, newcomer):
     newcomer(PASTE)
     debian.assert_children_have_a_view()
     assert "DokuWiki" in debian.get("/dokuwiki/doku.php?id=start").text
-    assert page
+    assert "HTTP/1.1 200 OK" in page
     said = debian.run("apachectl", "-t", "-D", "DUMP_CHROOT")
     assert "warning:" not in said and "ChrootBind" not in re.sub(
         ".*by ChrootBind.*", "", said)
