@@ -1571,40 +1571,48 @@ static void app_need(const char *path, const char *need)
     }
 }
 
-/* Whether nobody but root could have chosen what is at a path, which is no link
- * and leads through none. */
+/* Whether nobody but root could have chosen what is at a path, which leads
+ * through no link but may be one. */
 static int is_roots(apr_pool_t *p, const char *path)
 {
     const char *dir = path_parent(p, path);
     struct stat st;
 
-    return lstat(path, &st) == 0 && !S_ISLNK(st.st_mode)
+    return lstat(path, &st) == 0
            && (path[1] == '\0'
-               || (lstat(dir, &st) == 0 && st.st_uid == 0
-                   && !(st.st_mode & (S_IWGRP | S_IWOTH)) && is_roots(p, dir)));
+               || (lstat(dir, &st) == 0 && S_ISDIR(st.st_mode)
+                   && st.st_uid == 0 && !(st.st_mode & (S_IWGRP | S_IWOTH))
+                   && is_roots(p, dir)));
 }
 
-/* An entry of an application's directory: a symbolic link of root's, and what
- * it leads to, if root has chosen that. nftw(3). */
+/* Notes all that a link leads to, if root has chosen each step. Whether that is
+ * so. */
+static int link_needs(apr_pool_t *p, const char *path, int steps)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlink(path, target, sizeof(target) - 1);
+
+    if (n == -1) {
+        return errno == EINVAL; /* it is no link */
+    }
+    target[n] = '\0';
+    path = path_canonical(p, *target == '/'
+                                 ? target
+                                 : ap_make_full_path(p, path_parent(p, path),
+                                                     target));
+    if (steps == 0 || !is_roots(p, path) || !link_needs(p, path, steps - 1)) {
+        return 0;
+    }
+    app_need(path, "symbolic links");
+    return 1;
+}
+
+/* An entry of an application's directory. nftw(3). */
 static int app_link(const char *path, const struct stat *st, int type,
                     struct FTW *unused)
 {
-    apr_pool_t *p = gen.paths->pool;
-    char target[PATH_MAX], real[PATH_MAX];
-    ssize_t n = type == FTW_SL && st->st_uid == 0
-                    ? readlink(path, target, sizeof(target) - 1)
-                    : -1;
-
-    if (n > 0 && realpath(path, real) != NULL) {
-        target[n] = '\0';
-        path = path_canonical(
-            p, *target == '/'
-                   ? target
-                   : ap_make_full_path(p, path_parent(p, path), target));
-        if (is_roots(p, path) && is_roots(p, real)) {
-            app_need(path, "symbolic links");
-            app_need(real, "symbolic links");
-        }
+    if (type == FTW_SL && st->st_uid == 0) {
+        (void)link_needs(gen.paths->pool, path, 8);
     }
     return --app.left <= 0;
 }
@@ -3681,10 +3689,8 @@ static int program_is_broken(int dir, const char *name)
         path[strcspn(path, " \t\r\n")] = '\0';
     }
     else if (strncmp(text + 1, "\177ELF", 4) == 0) {
-        path = memmem(text, n, "/ld-", 4);
-        while (path != NULL && path[-1] != '\0') {
-            path--;
-        }
+        path = memmem(text, n, "/lib", 4); /* what is before need not end */
+        path = path != NULL && strstr(path, "/ld-") != NULL ? path : NULL;
     }
     return path != NULL && access(path, X_OK) == -1;
 }

@@ -110,3 +110,10 @@ need()
     [ -z "$lacking" ] || ! grep -q '^VERSION_ID="12"' /etc/os-release ||
         fail "the archive has no$lacking"
 }
+
+# lacks_call NAME: do the headers of this release's kernel not know it?
+lacks_call()
+{
+    printf '#include <sys/syscall.h>\nSYS_%s\n' "$1" | gcc -E - |
+        grep -qx "SYS_$1"
+}

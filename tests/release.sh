@@ -5,7 +5,7 @@
 #   ./tests/release.sh [--release NAME] [--arch ARCH] [--smoke | pytest's options]
 #
 # debootstrap makes the system in a temporary directory, from the archive that
-# this machine uses. There the README is followed first; then run.sh runs.
+# this machine uses. In copies of it README.md is followed first; then run.sh runs.
 # --smoke: `make check' and a few tests, with what those need. Needs root, and
 # mount and pid namespaces; nothing is left.
 set -eu
@@ -91,5 +91,13 @@ mkdir "$root/root/mod_chroot"
 { git ls-files 2>/dev/null || find . -type f -not -path './.git/*'; } |
     tar -c -T - | tar -x -C "$root/root/mod_chroot"
 
-[ -n "$smoke" ] || inside tests/newcomer.sh
+bare=$root
+for way in ${smoke:-quickstart package source}; do
+    [ -z "$smoke" ] || break
+    root=$place/$way
+    cp -a "$bare" "$root"
+    inside tests/newcomer.sh "$way"
+    rm -rf --one-file-system "$root"
+done
+root=$bare
 inside tests/run.sh ${smoke:+--smoke} "$@"

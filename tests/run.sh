@@ -16,13 +16,6 @@ case ${1-} in
 esac
 . tests/packages.sh
 
-# lacks_call NAME: do the headers of this release's kernel not know it?
-lacks_call()
-{
-    printf '#include <sys/syscall.h>\nSYS_%s\n' "$1" | gcc -E - |
-        grep -qx "SYS_$1"
-}
-
 # harness.py skips what another release than Debian 12 lacks, and says so.
 note_lacking()
 {

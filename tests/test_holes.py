@@ -498,14 +498,15 @@ EVIL = "/tmp/x\nInclude /tmp\n#"
 
 @pytest.fixture
 def report_of_links(httpd):
-    """With an application whose link leads to what User has put there."""
-    def run(target):
+    """With an application whose link leads to a link, which User has put there
+    or root."""
+    def run(target, uid=UID):
         server = httpd(MOUNT, files={
             "html/index.html": "x", "../app/data": Link("../state/data"),
             "../state": Dir})
-        os.chown(server.root / "state", UID, GID)
+        os.chown(server.root / "state", uid, GID)
         (server.root / "state/data").symlink_to(target)
-        os.lchown(server.root / "state/data", UID, GID)
+        os.lchown(server.root / "state/data", uid, GID)
         status, output = server.httpd("-t", "-D", "DUMP_CHROOT")
         assert status == 0, output
         return output
@@ -522,6 +523,7 @@ def test_no_line_of_the_block_is_users(report_of_links):
 
 def test_no_bind_is_users(report_of_links):
     assert "ChrootBind rw /var/backups" not in report_of_links("/var/backups")
+    assert "\nChrootBind rw /var/backups\n" in report_of_links("/var/backups", 0)
 
 
 # ------------------------------------------------ what a probe hands over

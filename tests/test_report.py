@@ -171,6 +171,9 @@ def test_debians_default_site_lacks_nothing_in_a_view(site):
             "Include /srv/js.conf", directory="/srv/apache2", env=DEBIAN,
             defines=["ServerName localhost"])
         assert status == 0 and not findings(output), output
+        # Some packages' part of /usr/share/javascript is links.
+        output = re.sub(r"# needed by: Alias at /srv/js.conf:\d+ \(symbolic "
+                        r"links\)\nChrootBind /usr/share/.*\n", "", output)
         assert "chroot:" not in output and "ChrootBind" not in output
     assert "View: ro /usr/share/apache2/icons, by Alias at " in output
 

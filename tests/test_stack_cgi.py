@@ -176,6 +176,20 @@ def test_git_clones_and_pushes_as_without_the_jail(httpd, variant):
         ["heads/main", "heads/next"], ["a.txt", "b.txt"])
 
 
+def test_a_program_without_what_loads_its_libraries_is_warned_of(httpd):
+    """Newer linkers put the build id right in front of that one's name."""
+    server = httpd('ChrootDir ${JAIL}\nChrootFixRoot On\n'
+                   'ScriptAlias "/cgi-bin/" "${JAIL}/cgi-bin/"\n', files={
+                       "cgi-bin/a": File(b"\177ELF\2\1\1\0build-id"
+                                         b"/lib64/ld-linux.so.2\0", 0o755)})
+    warning = "do not find the interpreter or the libraries of a program"
+    status, output = server.configtest()
+    assert status == 0 and warning in output
+    server.put({"lib64/ld-linux.so.2": File("", 0o755)})
+    status, output = server.configtest()
+    assert status == 0 and warning not in output
+
+
 # ------------------------------------------------------------- what is needed
 
 ALL = """\
