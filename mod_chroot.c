@@ -1580,9 +1580,8 @@ static int is_roots(apr_pool_t *p, const char *path)
 
     return lstat(path, &st) == 0
            && (path[1] == '\0'
-               || (lstat(dir, &st) == 0 && S_ISDIR(st.st_mode)
-                   && st.st_uid == 0 && !(st.st_mode & (S_IWGRP | S_IWOTH))
-                   && is_roots(p, dir)));
+               || (lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == 0
+                   && !(st.st_mode & (S_IWGRP | S_IWOTH)) && is_roots(p, dir)));
 }
 
 /* Notes all that a link leads to, if root has chosen each step. Whether that is
@@ -1596,10 +1595,9 @@ static int link_needs(apr_pool_t *p, const char *path, int steps)
         return errno == EINVAL; /* it is no link */
     }
     target[n] = '\0';
-    path = path_canonical(p, *target == '/'
-                                 ? target
-                                 : ap_make_full_path(p, path_parent(p, path),
-                                                     target));
+    path = path_canonical(
+        p, *target == '/' ? target
+                          : ap_make_full_path(p, path_parent(p, path), target));
     if (steps == 0 || !is_roots(p, path) || !link_needs(p, path, steps - 1)) {
         return 0;
     }
