@@ -953,6 +953,31 @@ static int is_file_test(const char *pattern)
            && strchr("defslLhxF", pattern[1]) != NULL && pattern[2] == '\0';
 }
 
+/* The file of a map or a cache, or "": what is in a dbm file has a suffix. */
+static const char *word_typed(apr_pool_t *p, const char *word)
+{
+    const char *colon = strchr(word, ':'), *name, *unused;
+
+    if (colon == NULL) {
+        return word;
+    }
+    if (strncasecmp(word, "txt:", 4) == 0
+        || strncasecmp(word, "rnd:", 4) == 0) {
+        return colon + 1;
+    }
+    if (strncasecmp(word, "dbm", 3) != 0) {
+        return "";
+    }
+    return apr_dbm_get_usednames_ex(
+               p,
+               word[3] == '=' ? apr_pstrmemdup(p, word + 4, colon - word - 4)
+                              : "default",
+               colon + 1, &name, &unused)
+                   == APR_SUCCESS
+               ? name
+               : colon + 1;
+}
+
 /* The file that a SecRule's operator looks at for each request (mod_security's
  * re_operators.c), or "". A Lua script is loaded at start. */
 static const char *word_inspected(const char *word)
@@ -990,12 +1015,7 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
     }
     switch (row->form) {
     case FORM_TYPED:
-        c = strchr(path, ':');
-        path = c == NULL ? path
-               : strncmp(path, "txt:", 4) == 0 || strncmp(path, "rnd:", 4) == 0
-                       || strncmp(path, "dbm", 3) == 0
-                   ? c + 1
-                   : "";
+        path = word_typed(p, path);
         break;
     case FORM_SOCKET:
         end = "|";
@@ -1845,7 +1865,7 @@ static void node_special(apr_pool_t *p, const ap_directive_t *node,
     }
     gen.rules |= row->form == FORM_TARGET;
     gen.dbd_decides |= row->form == FORM_TYPED && (row->does & RUNS)
-                       && strstr(node->args, "dbd:") != NULL;
+                       && strcasestr(node->args, "dbd:") != NULL;
     if (row->form == FORM_TARGET
         || strcasecmp(node->directive, "RewriteOptions") == 0) {
         gen.any_target |= (row->form != FORM_TARGET

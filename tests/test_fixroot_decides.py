@@ -903,8 +903,9 @@ def security(operator):
      'RewriteCond "${ban:%{REMOTE_ADDR}}" =yes\nRewriteRule .* - [F]',
      'ban.db", which is not in the jail'),
     ('DBDriver pgsql\nDBDParams "host=db.example.org"\n' + ON
-     + 'RewriteMap ban "dbd:SELECT a FROM ban WHERE b = %s"\n',
+     + 'RewriteMap ban "DBD:SELECT a FROM ban WHERE b = %s"\n',
      "DBDParams at"),
+    ("RewriteMap ban TXT:${ROOT}/scan", 'scan", which is not in the jail'),
     (location("/", "Require host example.org"),
      "Require at")])
 @pytest.mark.parametrize("before", ["", "HostnameLookups On\n" + "".join(
