@@ -729,8 +729,10 @@ static const chroot_directive directives[] = {
     /* mod_authn_file.c, mod_auth_digest.c, mod_authn_dbm.c, mod_authz_*.c,
      * mod_proxy_express.c, mod_authnz_svn */
     { "AuthUserFile AuthGroupFile AuthDBMUserFile AuthDBMGroupFile "
-      "ProxyExpressDBMFile AuthzSVNAccessFile AuthzSVNReposRelativeAccessFile",
+      "ProxyExpressDBMFile AuthzSVNAccessFile",
       0, FORM_ROOTED, DECIDES },
+    { "AuthzSVNReposRelativeAccessFile AuthzSVNGroupsFile", 0, FORM_PATH,
+      DECIDES },
     /* mod_ssl, mod_ldap */
     { "SSLCACertificatePath SSLCARevocationPath SSLProxyCACertificatePath "
       "SSLProxyCARevocationPath",

@@ -919,6 +919,14 @@ def test_what_decides_by_a_program_or_a_database(refused, lines, words,
         modules=["dbd", "unique_id", "security2", "wsgi"])
 
 
+@pytest.mark.parametrize("mode", [JAILED, comparison.MOUNTED])
+def test_a_file_of_a_repository_is_not_looked_for_in_serverroot(httpd, mode):
+    server = httpd(modules=["dav", "dav_svn", "authz_svn"])
+    status, said = server.configtest(mode + location(
+        "/", "AuthzSVNReposRelativeAccessFile authz"))
+    assert status == 0, said
+
+
 ABOVE = {
     "AllowOverride All": directory("${ROOT}", "AllowOverride All"),
     "AllowOverride None All": directory("${ROOT}", "AllowOverride None All"),
