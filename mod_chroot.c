@@ -737,8 +737,10 @@ static const chroot_directive directives[] = {
     /* mod_authn_file.c, mod_auth_digest.c, mod_authn_dbm.c, mod_authz_*.c,
      * mod_proxy_express.c, mod_authnz_svn */
     { "AuthUserFile AuthGroupFile AuthDBMUserFile AuthDBMGroupFile "
-      "ProxyExpressDBMFile AuthzSVNAccessFile AuthzSVNReposRelativeAccessFile",
+      "ProxyExpressDBMFile AuthzSVNAccessFile",
       0, FORM_ROOTED, DECIDES },
+    { "AuthzSVNReposRelativeAccessFile AuthzSVNGroupsFile", 0, FORM_PATH,
+      DECIDES },
     /* mod_ssl, mod_ldap */
     { "SSLCACertificatePath SSLCARevocationPath SSLProxyCACertificatePath "
       "SSLProxyCARevocationPath",
@@ -961,6 +963,31 @@ static int is_file_test(const char *pattern)
            && strchr("defslLhxF", pattern[1]) != NULL && pattern[2] == '\0';
 }
 
+/* The file of a map or a cache, or "": what is in a dbm file has a suffix. */
+static const char *word_typed(apr_pool_t *p, const char *word)
+{
+    const char *colon = strchr(word, ':'), *name, *unused;
+
+    if (colon == NULL) {
+        return word;
+    }
+    if (strncasecmp(word, "txt:", 4) == 0
+        || strncasecmp(word, "rnd:", 4) == 0) {
+        return colon + 1;
+    }
+    if (strncasecmp(word, "dbm", 3) != 0) {
+        return "";
+    }
+    return apr_dbm_get_usednames_ex(
+               p,
+               word[3] == '=' ? apr_pstrmemdup(p, word + 4, colon - word - 4)
+                              : "default",
+               colon + 1, &name, &unused)
+                   == APR_SUCCESS
+               ? name
+               : colon + 1;
+}
+
 /* The file that a SecRule's operator looks at for each request (mod_security's
  * re_operators.c), or "". A Lua script is loaded at start. */
 static const char *word_inspected(const char *word)
@@ -980,7 +1007,7 @@ static const char *word_inspected(const char *word)
 }
 
 /* Where a path begins in a word, and up to which characters it goes. */
-static const char *word_part(chroot_form form, const char *word,
+static const char *word_part(apr_pool_t *p, chroot_form form, const char *word,
                              const char **end)
 {
     const char *at;
@@ -991,12 +1018,7 @@ static const char *word_part(chroot_form form, const char *word,
                                   : "";
     switch (form) {
     case FORM_TYPED:
-        at = strchr(word, ':');
-        return at == NULL ? word
-               : strncmp(word, "txt:", 4) == 0 || strncmp(word, "rnd:", 4) == 0
-                       || strncmp(word, "dbm", 3) == 0
-                   ? at + 1
-                   : "";
+        return word_typed(p, word);
     case FORM_SOCKET:
         at = strstr(word, "unix:");
         return at != NULL ? at + strlen("unix:") : "";
@@ -1028,7 +1050,7 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
         || (row->form == FORM_TESTED && !is_file_test(words[n + 1]))) {
         return NULL;
     }
-    path = word_part(row->form, words[n], &end);
+    path = word_part(p, row->form, words[n], &end);
     length = all = strcspn(path, end);
     if (row->does & (MAPS | DECIDES)) {
         length = strcspn(path, row->form == FORM_TARGET ? "$%" : "$%*");
@@ -1855,7 +1877,7 @@ static void node_special(apr_pool_t *p, const ap_directive_t *node,
     }
     gen.rules |= row->form == FORM_TARGET;
     gen.dbd_decides |= row->form == FORM_TYPED && (row->does & RUNS)
-                       && strstr(node->args, "dbd:") != NULL;
+                       && strcasestr(node->args, "dbd:") != NULL;
     if (row->form == FORM_TARGET
         || strcasecmp(node->directive, "RewriteOptions") == 0) {
         gen.any_target |= (row->form != FORM_TARGET

@@ -903,8 +903,9 @@ def security(operator):
      'RewriteCond "${ban:%{REMOTE_ADDR}}" =yes\nRewriteRule .* - [F]',
      'ban.db", which is not in the jail'),
     ('DBDriver pgsql\nDBDParams "host=db.example.org"\n' + ON
-     + 'RewriteMap ban "dbd:SELECT a FROM ban WHERE b = %s"\n',
+     + 'RewriteMap ban "DBD:SELECT a FROM ban WHERE b = %s"\n',
      "DBDParams at"),
+    ("RewriteMap ban TXT:${ROOT}/scan", 'scan", which is not in the jail'),
     (location("/", "Require host example.org"),
      "Require at")])
 @pytest.mark.parametrize("before", ["", "HostnameLookups On\n" + "".join(
@@ -916,6 +917,14 @@ def test_what_decides_by_a_program_or_a_database(refused, lines, words,
         "../scan": "", "../ban.db": "",
         "scan": File("#!/bin/none", mode=0o755)},
         modules=["dbd", "unique_id", "security2", "wsgi"])
+
+
+@pytest.mark.parametrize("mode", [JAILED, comparison.MOUNTED])
+def test_a_file_of_a_repository_is_not_looked_for_in_serverroot(httpd, mode):
+    server = httpd(modules=["dav", "dav_svn", "authz_svn"])
+    status, said = server.configtest(mode + location(
+        "/", "AuthzSVNReposRelativeAccessFile authz"))
+    assert status == 0, said
 
 
 ABOVE = {

@@ -269,6 +269,17 @@ def test_a_file_that_decides_and_is_not_in_the_view_is_an_error(httpd, path,
     assert server.get("/").status == 401
 
 
+@pytest.mark.parametrize("kind", ["db", "sdbm"])
+def test_a_dbm_map_that_is_not_in_the_view_is_an_error(httpd, kind):
+    server = httpd(SITE + f"RewriteMap map dbm={kind}:${{ROOT}}/secret/map\n",
+                   modules=["rewrite"], files={**PAGE, "../secret/text": "a b\n"})
+    path = server.root / "secret"
+    run_ok(["httxt2dbm", "-f", kind, "-i", path / "text", "-o", path / "map"])
+    assert re.search("RewriteMap at .* names ", server.refused_start())
+    server.write_config(f"ChrootBind ${{ROOT}}/secret\n{server.config}")
+    assert server.httpd("-t")[0] == 0
+
+
 @pytest.mark.parametrize("line, module", [
     ("VirtualDocumentRoot /%0", "vhost_alias"),
     ("VirtualDocumentRoot /srv/%0", "vhost_alias"),
