@@ -1248,7 +1248,7 @@ static const char *bind_meant(apr_pool_t *p, const chroot_path *path)
     const char *dir = path_parent(p, path->path);
     struct stat st;
 
-    if (stat(path->path, &st) == -1 || S_ISDIR(st.st_mode)) {
+    if (stat(path->path, &st) == 0 && S_ISDIR(st.st_mode)) {
         return path->path;
     }
     return strchr(dir + 1, '/') != NULL ? dir
@@ -4190,6 +4190,27 @@ static int need_is_of_module(const chroot_path *path)
     return path->need != NULL && strchr(path->need, '(') != NULL;
 }
 
+/* Whether children see what is at a path: it is in the jail, or above it, where
+ * there are directories; or in the view, behind a link there, or on the way. */
+static int is_seen(apr_pool_t *p, const char *path)
+{
+    const view_step *step;
+    size_t length;
+
+    path = *path == '/' ? path_canonical(p, path) : "";
+    for (length = view.by_path != NULL ? strlen(path) : 0; length > 0;
+         length--) {
+        step = path[length] == '/' || path[length] == '\0'
+                   ? apr_hash_get(view.by_path, path, length)
+                   : NULL;
+        if (step != NULL
+            && (step->bind || step->target != NULL || path[length] == '\0')) {
+            return 1;
+        }
+    }
+    return path_inside(path) != NULL || path_below(gen.jail, path) != NULL;
+}
+
 /* What there is to say of a path that children cannot use, or NULL when it is
  * as without a jail. Root opens nothing in the jail. */
 static const char *path_finding(apr_pool_t *p, const chroot_path *path)
@@ -4239,8 +4260,11 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
                             "symbolic link leads out of the jail %s",
                             name, gen.jail);
     }
-    if (gen.fix_root ? inner != NULL : !is_there) {
-        return NULL;
+    if (gen.fix_root ? inner != NULL
+                     : !is_there
+                           && (!gen.mount || path->level != FINDING_ERROR
+                               || is_seen(p, name))) {
+        return NULL; /* what decides may be made later */
     }
     return inner != NULL && !gen.mount
                ? apr_psprintf(p,
@@ -4882,27 +4906,6 @@ typedef struct {
     ap_expr_string_func_t *function;
     const void *data;
 } chroot_test;
-
-/* Whether children see what is at a path: it is in the jail, or above it, where
- * there are directories; or in the view, behind a link there, or on the way. */
-static int is_seen(apr_pool_t *p, const char *path)
-{
-    const view_step *step;
-    size_t length;
-
-    path = *path == '/' ? path_canonical(p, path) : "";
-    for (length = view.by_path != NULL ? strlen(path) : 0; length > 0;
-         length--) {
-        step = path[length] == '/' || path[length] == '\0'
-                   ? apr_hash_get(view.by_path, path, length)
-                   : NULL;
-        if (step != NULL
-            && (step->bind || step->target != NULL || path[length] == '\0')) {
-            return 1;
-        }
-    }
-    return path_inside(path) != NULL || path_below(gen.jail, path) != NULL;
-}
 
 /* Whether the file that an expression names can be looked at. What is outside
  * nobody knows here: the request fails, whatever the expression is for. */

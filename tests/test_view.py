@@ -269,6 +269,24 @@ def test_a_file_that_decides_and_is_not_in_the_view_is_an_error(httpd, path,
     assert server.get("/").status == 401
 
 
+@pytest.mark.parametrize("lines", [
+    "RewriteEngine On\nRewriteCond ${ROOT}/switch/closed -f\n"
+    "RewriteRule .* - [F]\n",
+    '<If "-f \'${ROOT}/switch/closed\'">\nRequire all denied\n</If>\n'])
+def test_a_file_that_decides_and_comes_later_has_to_be_seen(httpd, lines):
+    server = httpd(SITE + lines, modules=["rewrite"], files={
+        **PAGE, "../switch/x": ""})
+    status, said = server.configtest()
+    assert status != 0
+    assert f'write "ChrootBind {server.root}/switch"' in said
+    server.write_config("ChrootBind ${ROOT}/switch\n" + server.config)
+    server.start()
+    assert server.get("/").status == 200
+    (server.root / "switch/closed").touch()
+    server.allow_log("AH01630")
+    assert server.get("/").status == 403
+
+
 @pytest.mark.parametrize("kind", ["db", "sdbm"])
 def test_a_dbm_map_that_is_not_in_the_view_is_an_error(httpd, kind):
     server = httpd(SITE + f"RewriteMap map dbm={kind}:${{ROOT}}/secret/map\n",
