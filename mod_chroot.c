@@ -1239,17 +1239,30 @@ static const char *copy_cure(apr_pool_t *p, const char *path)
                        NULL);
 }
 
+/* Whether User or Group of the configuration, or everybody, may write. */
+static int user_may_write(const struct stat *st)
+{
+    return (st->st_uid == ap_unixd_config.user_id && (st->st_mode & S_IWUSR))
+           || (st->st_gid == ap_unixd_config.group_id
+               && (st->st_mode & S_IWGRP))
+           || (st->st_mode & S_IWOTH);
+}
+
 /* What ChrootBind names so that children see a path: of a file the directory,
  * as a file is mounted as it was, and would not change with its name; but not
  * one of all kinds of things, such as /etc. NULL for a file in such a directory
- * that decides: an old one would go on doing so. */
+ * that decides, as an old one would go on doing so, and for a directory that
+ * User has to write to and cannot. */
 static const char *bind_meant(apr_pool_t *p, const chroot_path *path)
 {
     const char *dir = path_parent(p, path->path);
     struct stat st;
 
     if (stat(path->path, &st) == 0 && S_ISDIR(st.st_mode)) {
-        return path->path;
+        return path->mode != W_OK || path->need != NULL || (path->does & BELOW)
+                       || user_may_write(&st)
+                   ? path->path
+                   : NULL;
     }
     return strchr(dir + 1, '/') != NULL ? dir
            : path->does & DECIDES       ? NULL
@@ -2146,15 +2159,6 @@ static struct {
 static int is_device(const struct stat *st)
 {
     return S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode);
-}
-
-/* Whether User or Group of the configuration, or everybody, may write. */
-static int user_may_write(const struct stat *st)
-{
-    return (st->st_uid == ap_unixd_config.user_id && (st->st_mode & S_IWUSR))
-           || (st->st_gid == ap_unixd_config.group_id
-               && (st->st_mode & S_IWGRP))
-           || (st->st_mode & S_IWOTH);
 }
 
 /* The step at a path, a new directory when there was none. */
@@ -4211,6 +4215,22 @@ static int is_seen(apr_pool_t *p, const char *path)
     return path_inside(path) != NULL || path_below(gen.jail, path) != NULL;
 }
 
+/* What there is to say of something that is needed and missing, or NULL. */
+static const char *need_finding(apr_pool_t *p, const chroot_path *path,
+                                int is_there)
+{
+    if (strcmp(path->path, gen.jail) == 0) {
+        return apr_psprintf(p,
+                            "needs a link to the jail at %s%s, and something "
+                            "else is there; move it away",
+                            gen.jail, gen.jail);
+    }
+    return is_there ? apr_psprintf(p, "needs %s in the jail, for User %s: %s",
+                                   path->path, ap_unixd_config.user_name,
+                                   path_cure(p, path))
+                    : NULL;
+}
+
 /* What there is to say of a path that children cannot use, or NULL when it is
  * as without a jail. Root opens nothing in the jail. */
 static const char *path_finding(apr_pool_t *p, const chroot_path *path)
@@ -4238,17 +4258,8 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
             "libraries of a program; see CAVEATS.md",
             name);
     }
-    if (path->need != NULL && strcmp(name, gen.jail) == 0) {
-        return apr_psprintf(p,
-                            "needs a link to the jail at %s%s, and something "
-                            "else is there; move it away",
-                            gen.jail, gen.jail);
-    }
     if (path->need != NULL) {
-        return is_there
-                   ? apr_psprintf(p, "needs %s in the jail, for User %s: %s",
-                                  name, user, path_cure(p, path))
-                   : NULL;
+        return need_finding(p, path, is_there);
     }
     if (path->fate == FATE_UNREADABLE) {
         return apr_psprintf(p, "names \"%s\", which User %s may not %s", name,

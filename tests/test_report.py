@@ -507,6 +507,20 @@ def test_mod_status_names_the_jail(jailed, variant):
     assert line in server.get("/s?auto").text.splitlines()
 
 
+@pytest.mark.parametrize("writable", [False, True])
+def test_no_line_lets_user_write_to_a_directory_of_others(site, writable):
+    """A lock database that is not there yet would be made in it, or not."""
+    put(site.root, {"state": Dir})
+    (site.root / "state").chmod(0o777 if writable else 0o755)
+    site.conf("dav", "LoadModule dav_module ${MODULES}/mod_dav.so\n"
+              "LoadModule dav_fs_module ${MODULES}/mod_dav_fs.so\n"
+              "ChrootDir /srv/www\nChrootFixRoot Mount\n"
+              "DavLockDB /srv/state/lock\n")
+    said = site.httpd("/srv/dav.conf", "-t", "-D", "DUMP_CHROOT")[1]
+    assert ("\nChrootBind rw /srv/state\n" in said) == writable
+    assert ("of its own, for ChrootBind" in said) == (not writable)
+
+
 def test_run_cfg_has_a_line_beside_that_of_mod_unixd(site):
     site.conf("run", "ChrootDir /srv/www\nChrootFixRoot On\n")
     output = site.httpd("/srv/run.conf", "-t", "-D", "DUMP_RUN_CFG")[1]
