@@ -2154,6 +2154,7 @@ static struct {
     view_kept *kept;
     struct stat jail;
     int mapped;
+    int above_is_empty; /* no .htaccess file is above ChrootDir */
 } view;
 
 static int is_device(const struct stat *st)
@@ -2343,6 +2344,7 @@ static void view_add_access_files(apr_pool_t *p)
                                APR_ARRAY_IDX(gen.accesses, j, const char *),
                                NULL);
             if (lstat(path, &st) == 0) {
+                view.above_is_empty = 0;
                 view_want(p, gen.node, path, RANK_NEEDED, 0);
             }
         }
@@ -2410,6 +2412,8 @@ static void view_sort(apr_pool_t *p)
                 above = steps[j];
             }
         }
+        view.above_is_empty &= above == NULL
+                               || strcmp(step->path, gen.jail) != 0;
         if (above != NULL
             && (!step->bind
                 || (!is_device(&step->st) && step->writable <= above->writable
@@ -2454,6 +2458,7 @@ static void view_plan(apr_pool_t *p, apr_pool_t *ptemp)
     if (gen.rules) {
         view_add_top(ptemp);
     }
+    view.above_is_empty = 1;
     view_add_access_files(ptemp);
     view_sort(ptemp);
 }
@@ -2733,6 +2738,7 @@ static int view_open(server_rec *s)
         if (!again) {
             return rv;
         }
+        view.above_is_empty = 0; /* of another view it is not known */
     }
     gen.fd = kept->fd;
     return 0;
@@ -4821,6 +4827,7 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
                                          const char **full_name)
 {
     const char *path = ap_make_full_path(r->pool, dir, name);
+    size_t length = strlen(dir);
     apr_status_t rv;
     char target;
 
@@ -4832,6 +4839,10 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
                        : APR_ENOENT;
         }
         path += gen.length;
+    }
+    else if (view.above_is_empty && dir[length - 1] == '/'
+             && strncmp(gen.jail, dir, length) == 0) {
+        return APR_ENOENT; /* a tmpfs would look for it each time anew */
     }
     rv = ap_pcfg_openfile(file, r->pool, path);
     return APR_STATUS_IS_ENOENT(rv) && readlink(path, &target, 1) != -1

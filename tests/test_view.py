@@ -202,6 +202,24 @@ def test_an_htaccess_above_counts(httpd, variant, name):
     assert server.get("/out/a.txt").status == 403
 
 
+@pytest.mark.parametrize("binds", [
+    "", "ChrootBind ${ROOT}", "ChrootBind ${ROOT} ${JAIL}",
+    "ChrootBind rw ${JAIL}/www", "ChrootBind ${ROOT}/up"])
+@pytest.mark.parametrize("later", [False, True])
+def test_an_htaccess_above_the_jail_counts(httpd, variant, binds, later):
+    server = httpd(SITE + f"{binds}\n<Directory ${{ROOT}}>\n"
+                   "AllowOverride All\n</Directory>\n",
+                   files={**PAGE, "../up/x": ""})
+    server.allow_log(r"AH01630|chroot:warn\]")
+    deny = {"../.htaccess": "Require all denied\n"}
+    server.put({} if later else deny)
+    server.start()
+    assert server.get("/").status == (200 if later else 403)
+    server.put(deny)
+    server.graceful()
+    assert server.get("/").status == 403
+
+
 def test_an_htaccess_that_is_a_link_out_of_the_view_denies(httpd, variant):
     """What it says, children cannot read."""
     server = httpd(SITE + "Alias /out ${ROOT}/out\n<Directory ${ROOT}/out>\n"
