@@ -68,11 +68,13 @@ long syscall(long number, ...)
     case SYS_fsopen:
     case SYS_open_tree:
         return open("/", O_PATH | O_CLOEXEC);
+#ifdef SYS_openat2
     case SYS_openat2:
         path = (const char *)a[1];
         return (int)a[0] == AT_FDCWD
                    ? open(path, O_PATH | O_CLOEXEC)
                    : openat((int)a[0], path + 1, O_PATH | O_CLOEXEC);
+#endif
     default:
         return 0;
     }

@@ -15,12 +15,19 @@ from pathlib import Path
 import pytest
 
 from comparison import MOUNTED
-from harness import (MOD_PHP, PHP_FPM, PLAIN, PROJECT, USER, Answer, File, put, run,
-                     run_ok, wait_for)
+from harness import (MOD_PHP, PHP_FPM, PLAIN, PROJECT, USER, Answer, File, needs,
+                     put, run, run_ok, wait_for)
 from stack_apps import paste, report, service
 
 README = (PROJECT / "README.md").read_text()    # its lines are Debian 12's
 IS_DEBIAN_12 = 'VERSION_ID="12"' in Path("/etc/os-release").read_text()
+
+
+@pytest.fixture(autouse=True)
+def views_can_be_made():
+    needs("mount_setattr")
+
+
 PHP = """\
 DirectoryIndex index.php index.html
 <FilesMatch "\\.php$">

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from harness import PROJECT, VARIANTS, run, wait_for
+from harness import PROJECT, VARIANTS, needs, run, wait_for
 
 sys.path.insert(0, str(PROJECT / "bench"))
 
@@ -78,6 +78,7 @@ def check_tables(text):
 @pytest.fixture
 def smoke(builds, directory, monkeypatch):
     """bench.py --smoke -> (exit status, output, where its results are)"""
+    needs("mount_setattr")
     for variant in VARIANTS:
         monkeypatch.setenv(f"CHROOT_TEST_{variant.upper()}_SO",
                            str(builds.variant(variant)))
@@ -106,6 +107,7 @@ def test_the_benchmark_has_all_figures_for_all_servers(smoke):
 @pytest.fixture
 def small(builds, directory, monkeypatch):
     """A benchmark in smoke mode, its parts to be called one by one."""
+    needs("mount_setattr")
     for variant in VARIANTS:
         monkeypatch.setenv(f"CHROOT_TEST_{variant.upper()}_SO",
                            str(builds.variant(variant)))

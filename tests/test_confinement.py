@@ -200,7 +200,8 @@ def the_daemon(server, other_than=None):
     def settled():
         for pid in alone(server.daemons()) or ():
             if pid != other_than and procfs.uids(pid)[0] != 0:
-                return pid
+                server.serving()    # it is no child that has just started
+                return pid if pid in server.daemons() else None
         return None
     return wait_for(settled, "the daemon")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import procfs
-from harness import (PROJECT, UID, Server, build, copy_tree, free_port, read, run,
-                     run_ok, wait_for)
+from harness import (PROJECT, UID, Server, build, copy_tree, free_port, needs, read,
+                     run, run_ok, wait_for)
 from test_documents import BLOCKS
 
 VERSION = re.search(r"AC_INIT\(\[mod_chroot\],\[([\d.]+)\]",
@@ -275,6 +275,7 @@ class Debian(Server):
 
     def enable_jail(self):
         """The lines of chroot.conf that are offered there."""
+        needs("mount_setattr")
         self.run("a2enmod", "chroot")
         conf = self.inside / "etc/apache2/mods-available/chroot.conf"
         conf.write_text(conf.read_text().replace("\n#Chroot", "\nChroot"))
@@ -398,6 +399,7 @@ PASTE = "sed -i 's/^#Chroot/Chroot/' /etc/apache2/mods-available/chroot.conf"
 
 def test_a_packaged_application_in_five_minutes(debian, deb, newcomer):
     """What its package sets up is set up here by hand: it is installed."""
+    needs("mount_setattr")
     debian.install(deb)
     debian.run("a2enmod", "chroot")
     debian.run("sh", "-ec", "a2dismod -q mpm_event; a2enmod -q mpm_prefork "
@@ -480,6 +482,7 @@ def test_removing_names_the_files_with_directives_that_are_left(debian, deb):
 
 
 def test_the_packages_own_test_passes(debian, deb):
+    needs("mount_setattr")
     debian.install(deb)
     script = debian.inside / "tmp/default-site"
     script.write_bytes((PROJECT / "debian/tests/default-site").read_bytes())

@@ -13,7 +13,7 @@ import pytest
 
 import failclosed as fc
 import procfs
-from harness import GID, UID, File, Link, run, run_ok, wait_for
+from harness import GID, UID, File, Link, needs, run, run_ok, wait_for
 from test_stack_apps import fcgi_program    # noqa: F401, a fixture
 
 MODES = ("Mount", "On")
@@ -591,6 +591,7 @@ def in_a_chroot(root):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_server_in_a_chroot_is_sealed_as_well(httpd, directory, mode):
+    needs("mount_setattr")
     server = httpd(SITE.replace("Mount", mode), files=PAGE,
                    wrapper=in_a_chroot(directory() / "root"))
     server.start()
@@ -634,6 +635,7 @@ def view_namespaces(server):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_is_left_after_many_restarts(httpd, mode):
+    needs("mount_setattr")
     server = httpd(SITE.replace("Mount", mode), files=PAGE).start()
     fds = procfs.fd_kinds(server.pid)
     for _ in range(int(os.environ.get("CHROOT_TEST_RESTARTS", 50))):
