@@ -237,7 +237,9 @@ DocumentRoot "${JAIL}/www"
     AddHandler send-as-is .asis
 </Directory>
 """
+# A request may come before the connection of the last one is given back.
 QUERIES = """\
+DBDMin 2
 DBDMax 2
 DBDPrepareSQL "delete from session where key = %s" deletesession
 DBDPrepareSQL "update session set value = %s, expiry = %lld, key = %s \\
@@ -530,6 +532,7 @@ def test_what_data_needs_in_the_jail(httpd, postgres, column):
     server.start()
 
     def connects_again():
+        server.serving()    # a late child would connect outside
         postgres.end_connections()
         for _ in range(3):
             login(server, "socket")
