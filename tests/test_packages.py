@@ -147,6 +147,17 @@ def deb(debs):
     return path
 
 
+def test_a_maintainer_whom_no_mail_reaches_is_said_to_be_that():
+    """RFC 2606: nobody has such a domain."""
+    debian = PROJECT / "debian"
+    control = (debian / "control").read_text()
+    maintainer = re.search("(?m)^Maintainer: (.* <.*>)$", control)[1]
+    assert f" -- {maintainer}  " in (debian / "changelog").read_text()
+    if re.search(r"\.(example|invalid|test)>$", maintainer):
+        assert re.search("(?m)^# No mail reaches this Maintainer", control)
+        assert "accepts mail" in (debian / "README.source").read_text()
+
+
 def test_lintian_finds_no_fault_in_the_debian_packages(debs):
     changes, = debs.glob("*.changes")
     run_ok(["lintian", "--allow-root", "-I", "--fail-on", "error,warning",
