@@ -3855,7 +3855,9 @@ static void seen_add(chroot_seen *seen, int number, const char *text)
 static void look(apr_pool_t *p, chroot_seen *seen)
 {
     int left = INSPECT_ENTRIES, i;
+    const char *doubled = apr_pstrcat(p, gen.jail, gen.jail, NULL);
     const chroot_finding *finding;
+    struct stat st;
 
     if (seen == NULL) {
         return;
@@ -3867,6 +3869,12 @@ static void look(apr_pool_t *p, chroot_seen *seen)
     i = gen.findings->nelts;
     if (gen.jail[1] != '\0') {
         inspect_inside(p, "", INSPECT_DEPTH, &left);
+    }
+    if (gen.mount && lstat(doubled, &st) == 0 && S_ISDIR(st.st_mode)) {
+        finding_add(NULL, FINDING_NOTE,
+                    "%s is of no use with Mount: it was for one path on both "
+                    "sides",
+                    doubled);
     }
     for (; i < gen.findings->nelts; i++) {
         finding = &APR_ARRAY_IDX(gen.findings, i, chroot_finding);

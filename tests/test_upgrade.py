@@ -84,6 +84,19 @@ def linked(server):
     server.put({**self_link(server.jail), **COPIES})
 
 
+def test_what_mount_has_no_use_for_is_named_by_the_report(httpd):
+    server = httpd("ChrootDir ${JAIL}\nChrootFixRoot Mount\n" + OUTER,
+                   files=pages("htdocs"))
+    note = f"note: {server.jail}{server.jail} is of no use with Mount"
+    doubled(server)
+    status, report = server.httpd("-t", "-D", "DUMP_CHROOT")
+    assert status == 0 and note in report
+    assert note[6:] not in server.configtest()[1]
+    shutil.rmtree(server.jail / server.jail.parts[1])
+    linked(server)
+    assert note not in server.httpd("-t", "-D", "DUMP_CHROOT")[1]
+
+
 @pytest.mark.parametrize("layout", [doubled, linked])
 def test_from_mod_chroot_1(httpd, mpm, layout):
     server = httpd("ChrootDir ${JAIL}\nChrootFixRoot On\n" + OUTER,
