@@ -4835,7 +4835,6 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
                                          const char **full_name)
 {
     const char *path = ap_make_full_path(r->pool, dir, name);
-    size_t length = strlen(dir);
     apr_status_t rv;
     char target;
 
@@ -4848,8 +4847,8 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
         }
         path += gen.length;
     }
-    else if (view.above_is_empty && dir[length - 1] == '/'
-             && strncmp(gen.jail, dir, length) == 0) {
+    else if (view.above_is_empty && dir[strlen(dir) - 1] == '/'
+             && strncmp(gen.jail, dir, strlen(dir)) == 0) {
         return APR_ENOENT; /* a tmpfs would look for it each time anew */
     }
     rv = ap_pcfg_openfile(file, r->pool, path);
