@@ -14,7 +14,7 @@
  *     open-high                        the same, as a high descriptor
  *     fork, fork-twice, fork-clone     a process that stays
  *     thread-late                      threads that are made during the chroot
- *     stop                             stop here, to be killed
+ *     stop                             stop here, unless ServerRoot has "go-on"
  * In drop_privileges, before mod_unixd; "mpm-only": not in the probe:
  *     capabilities                     are kept over setuid()
  *     seteuid                          only the effective user id changes
@@ -240,7 +240,8 @@ static void child_init(apr_pool_t *p, server_rec *s)
     else if (wanted("fork-twice")) {
         waitpid(pid, NULL, 0);
     }
-    if (wanted("stop")) {
+    if (wanted("stop")
+        && access(ap_server_root_relative(p, "go-on"), F_OK) == -1) {
         kill(getpid(), SIGSTOP);
     }
 }

@@ -483,6 +483,7 @@ def test_a_late_child_cannot_be_traced_until_it_is_jailed(
         for child in stopped():
             os.kill(child, signal.SIGCONT)
         return server.answers()
+    server.put({"../go-on": ""})
     wait_for(resume, "an answer")
     server.assert_jailed()
     wait_for(lambda: os.stat(f"/proc/{pid}/maps").st_uid == UID,

@@ -378,8 +378,8 @@ class Postgres:
 
     def end_connections(self):
         """What a restart of the database does."""
-        self.connections("pg_terminate_backend(pid)")
-        wait_for(lambda: not self.connections(), "connections to end")
+        wait_for(lambda: not self.connections("pg_terminate_backend(pid)"),
+                 "connections to end, those of new children too")
 
 
 @pytest.fixture(scope="module")
