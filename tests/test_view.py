@@ -352,7 +352,7 @@ def test_cgi_programs_run_with_debians_defaults(httpd, mpm, variant):
                    "ChrootBind /bin/busybox\n", modules=["cgid"], files={
                        **PAGE, "../socks/x": "", "cgi-bin/who": File(
                            "#!/bin/busybox sh\necho Content-Type: text/plain\n"
-                           "echo\nid -u\necho $SCRIPT_FILENAME "
+                           "echo\n/bin/busybox id -u\necho $SCRIPT_FILENAME "
                            "$DOCUMENT_ROOT\n", mode=0o755)})
     os.chown(server.root / "socks", UID, GID)
     server.start()
