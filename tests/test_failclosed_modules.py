@@ -113,11 +113,12 @@ def kill_all(server):
         os.kill(parent, signal.SIGTERM)
 
     def killed():
-        for pid in procfs.marked(server.marker, server.root):
-            if pid != parent:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        return server.gone(parent)
+        left = [pid for pid in procfs.marked(server.marker, server.root)
+                if pid != parent]
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left and server.gone(parent)
     wait_for(killed, "httpd to stop")
 
 
