@@ -471,22 +471,25 @@ def test_a_late_child_cannot_be_traced_until_it_is_jailed(
     server.answers = lambda: True
     server.start()
     del server.answers
+    parent = server.pid
 
     def stopped():
-        return [pid for pid in server.children()
+        return [pid for pid in procfs.children(parent)
                 if procfs.state(pid) == "T"]
     pid = wait_for(stopped, "a child in child_init")[0]
     assert procfs.uids(pid) == [UID] * 4 and procfs.root_path(pid) == "/"
     assert os.stat(f"/proc/{pid}/maps").st_uid == 0
 
-    def resume():
+    def resume(condition):
         for child in stopped():
             os.kill(child, signal.SIGCONT)
-        return server.answers()
-    wait_for(resume, "an answer")
+        return condition()
+    wait_for(lambda: resume(server.answers), "an answer")
     server.assert_jailed()
     wait_for(lambda: os.stat(f"/proc/{pid}/maps").st_uid == UID,
              "what fs.suid_dumpable allows")
+    os.kill(parent, signal.SIGTERM)             # children still come, and stop
+    wait_for(lambda: resume(lambda: not server.leftovers()), "httpd to stop")
 
 
 # ------------------------------------------------ lines that root will paste

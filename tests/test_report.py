@@ -516,6 +516,7 @@ def test_mod_status_names_the_jail(jailed, variant):
 @pytest.mark.parametrize("writable", [False, True])
 def test_no_line_lets_user_write_to_a_directory_of_others(site, writable):
     """A lock database that is not there yet would be made in it, or not."""
+    needs("mount_setattr")
     put(site.root, {"state": Dir})
     (site.root / "state").chmod(0o777 if writable else 0o755)
     site.conf("dav", "LoadModule dav_module ${MODULES}/mod_dav.so\n"
