@@ -20,7 +20,7 @@ MODULES = {
 PAGES = {f"www/{name}/index.html": f"{name}'s page" for name in (
     "basic", "group", "digest", "dbm", "sdbm", "ldap", "filter", "admins")}
 ROOT = 'DocumentRoot "${JAIL}/www"\n'
-DENIED = r"AH016(17|18|31)|AH0179[02]"
+DENIED = r"AH016(17|18|31)|AH0179[024]"
 
 
 def section(name, text, kind="Basic"):
