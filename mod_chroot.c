@@ -1485,7 +1485,7 @@ static int test_is_inside(apr_pool_t *p, const ap_directive_t *node,
 }
 
 /* Programs that a directive runs outside, on purpose. */
-static void look_pipes(apr_pool_t *p, const ap_directive_t *node, char **words)
+static void look_pipes(const ap_directive_t *node, char **words)
 {
     for (; *words != NULL; words++) {
         if (**words == '|' || strncasecmp(*words, "prg:", 4) == 0) {
@@ -1723,8 +1723,8 @@ static chroot_fate word_fate(const ap_directive_t *node,
 }
 
 /* Warns that a path is not in the view. */
-static void view_without(apr_pool_t *p, const ap_directive_t *node,
-                         const char *path, const char *why)
+static void view_without(const ap_directive_t *node, const char *path,
+                         const char *why)
 {
     finding_add(node, FINDING_WARNING,
                 "leaves \"%s\" out of what children see: %s", path, why);
@@ -1743,7 +1743,7 @@ static void wish_note(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row, char **words, int n,
                       const char *path, const char *rest)
 {
-    int is_bind = row->form == FORM_ROOTED && (row->does & PLANS);
+    int is_bind = (row->does & PLANS) != 0;
     view_wish *wish;
 
     if (row->form == FORM_NONE) {
@@ -1763,7 +1763,7 @@ static void wish_note(apr_pool_t *p, const ap_directive_t *node,
     }
     if (path != NULL && *rest != '\0' && strchr(path + 1, '/') == NULL
         && path_below(path, gen.jail) == NULL) {
-        view_without(p, node, words[n],
+        view_without(node, words[n],
                      "it depends on the request too early; write ChrootBind "
                      "and a directory that holds all of it");
     }
@@ -1959,7 +1959,7 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
         look_names(node, words, level);
     }
     if (row->does & RUNS) {
-        look_pipes(p, node, words);
+        look_pipes(node, words);
     }
     if (row->form == FORM_NONE && (row->does & EXECUTES)) {
         look_options(p, node, words);
@@ -2302,7 +2302,7 @@ static void view_want(apr_pool_t *p, const ap_directive_t *node,
           : rv == EXDEV ? "User may replace a symbolic link on the way"
                         : apr_psprintf(p, "%pm", &rv);
     if (why != NULL) {
-        view_without(p, node, path, why);
+        view_without(node, path, why);
         return;
     }
     step = view_step_at(real, &st);
@@ -3249,7 +3249,7 @@ static int verify(server_rec *s)
  */
 
 /* The same as finding_add(), about something in the file system. */
-static void finding_file(apr_pool_t *p, const char *path, const struct stat *st,
+static void finding_file(const char *path, const struct stat *st,
                          const char *text)
 {
     finding_add(NULL, FINDING_WARNING, "%s (owner %ld:%ld, mode %04o) %s", path,
@@ -3259,7 +3259,7 @@ static void finding_file(apr_pool_t *p, const char *path, const struct stat *st,
 
 /* One component of the jail's path: whoever may write to it can put another
  * directory in the jail's place. */
-static void inspect_component(apr_pool_t *p, const char *path)
+static void inspect_component(const char *path)
 {
     struct stat st;
 
@@ -3267,12 +3267,12 @@ static void inspect_component(apr_pool_t *p, const char *path)
         return;
     }
     if (strcmp(path, gen.jail) == 0 && user_may_write(&st)) {
-        finding_file(p, path, &st,
+        finding_file(path, &st,
                      "is the jail, and User or Group may write to it");
     }
     else if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH))) {
         finding_file(
-            p, path, &st,
+            path, &st,
             "should be writable by root alone: others could replace the jail");
     }
 }
@@ -3284,17 +3284,17 @@ static void inspect_path(apr_pool_t *p)
     const char *end, *path;
 
     if (gen.jail[1] != '\0') {
-        inspect_component(p, "/");
+        inspect_component("/");
     }
     for (end = gen.jail; *end != '\0';) {
         end = end + 1 + strcspn(end + 1, "/");
-        inspect_component(p, apr_pstrmemdup(p, gen.jail, end - gen.jail));
+        inspect_component(apr_pstrmemdup(p, gen.jail, end - gen.jail));
     }
     for (end = gen.link != NULL ? gen.link : ""; *end != '\0';) {
         end = end + 1 + strcspn(end + 1, "/");
         path = apr_pstrmemdup(p, gen.link, end - gen.link);
         if (*end != '\0' && path_below(gen.jail, path) == NULL) {
-            inspect_component(p, path);
+            inspect_component(path);
         }
     }
 }
@@ -3316,8 +3316,7 @@ static int device_is_harmless(dev_t device)
 static void finding_inside(apr_pool_t *p, const char *dir, const char *name,
                            const struct stat *st, const char *text)
 {
-    finding_file(p,
-                 ap_escape_logitem(p, apr_pstrcat(p, gen.mount ? "" : gen.jail,
+    finding_file(ap_escape_logitem(p, apr_pstrcat(p, gen.mount ? "" : gen.jail,
                                                   dir, "/", name, NULL)),
                  st, text);
 }

@@ -91,13 +91,14 @@ mkdir "$root/root/mod_chroot"
 { git ls-files 2>/dev/null || find . -type f -not -path './.git/*'; } |
     tar -c -T - | tar -x -C "$root/root/mod_chroot"
 
-bare=$root
-for way in ${smoke:-quickstart package source}; do
-    [ -z "$smoke" ] || break
-    root=$place/$way
-    cp -a "$bare" "$root"
-    inside tests/newcomer.sh "$way"
-    rm -rf --one-file-system "$root"
-done
-root=$bare
+if [ -z "$smoke" ]; then
+    bare=$root
+    for way in quickstart package source; do
+        root=$place/$way
+        cp -a "$bare" "$root"
+        inside tests/newcomer.sh "$way"
+        rm -rf --one-file-system "$root"
+    done
+    root=$bare
+fi
 inside tests/run.sh ${smoke:+--smoke} "$@"
