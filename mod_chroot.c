@@ -699,16 +699,17 @@ typedef enum {
 } chroot_form;
 
 /* What a directive does with it, and with its other words */
-#define MAPS     1   /* URLs are mapped to it */
-#define DECIDES  2   /* about access, by it */
-#define WRITES   4   /* children write to it */
-#define BACKEND  8   /* words are URLs whose hosts children look up */
-#define NAMES    16  /* words may be names of hosts or of users */
-#define RUNS     32  /* words that begin with "|" or "prg:" run outside */
-#define EXECUTES 64  /* children run it, or programs in it */
-#define BELOW    128 /* children write to what is in it */
-#define PLANS    256 /* it is for the view alone */
-#define QUERIED  512 /* it decides where a RewriteMap asks it */
+#define MAPS     1    /* URLs are mapped to it */
+#define DECIDES  2    /* about access, by it */
+#define WRITES   4    /* children write to it */
+#define BACKEND  8    /* words are URLs whose hosts children look up */
+#define NAMES    16   /* words may be names of hosts or of users */
+#define RUNS     32   /* words that begin with "|" or "prg:" run outside */
+#define EXECUTES 64   /* children run it, or programs in it */
+#define BELOW    128  /* children write to what is in it */
+#define PLANS    256  /* it is for the view alone */
+#define QUERIED  512  /* it decides where a RewriteMap asks it */
+#define SPECIAL  1024 /* node_special() knows more */
 
 /* What there is to know of directives that name paths, or need files: httpd
  * 2.4's own by module, then those of others. All others name none, or name
@@ -731,9 +732,9 @@ static const chroot_directive directives[] = {
     { "UserDir", EACH, FORM_PATH, MAPS | NAMES },
     { "WSGIScriptAlias WSGIScriptAliasMatch", 1, FORM_ROOTED, MAPS },
     /* mod_rewrite.c */
-    { "RewriteRule", 1, FORM_TARGET, MAPS | BACKEND },
-    { "RewriteCond", 0, FORM_TESTED, DECIDES },
-    { "RewriteMap", 1, FORM_TYPED, DECIDES | RUNS },
+    { "RewriteRule", 1, FORM_TARGET, MAPS | BACKEND | SPECIAL },
+    { "RewriteCond", 0, FORM_TESTED, DECIDES | SPECIAL },
+    { "RewriteMap", 1, FORM_TYPED, DECIDES | RUNS | SPECIAL },
     /* mod_authn_file.c, mod_auth_digest.c, mod_authn_dbm.c, mod_authz_*.c,
      * mod_proxy_express.c, mod_authnz_svn */
     { "AuthUserFile AuthGroupFile AuthDBMUserFile AuthDBMGroupFile "
@@ -757,7 +758,7 @@ static const chroot_directive directives[] = {
     { "FcgidIPCDir", 0, FORM_ROOTED, WRITES },
     { "MDStoreDir WSGIPythonHome", 0, FORM_ROOTED, 0 },
     { "WSGIPythonPath", EACH, FORM_LIST, 0 },
-    { "SVNPath SVNParentPath", 0, FORM_ROOTED, WRITES | BELOW },
+    { "SVNPath SVNParentPath", 0, FORM_ROOTED, WRITES | BELOW | SPECIAL },
     { "WSGISocketPrefix", 0, FORM_ROOTED, BACKEND },
     /* providers of mod_socache; mod_dbd.c */
     { "SSLSessionCache SSLStaplingCache AuthnCacheSOCache CacheSocache", 0,
@@ -770,7 +771,7 @@ static const chroot_directive directives[] = {
     { "ProxyRemote SSLStaplingForceURL SSLOCSPDefaultResponder", EACH,
       FORM_NONE, BACKEND },
     /* mod_authnz_ldap.c: without it "Require not ldap-group" denies nobody */
-    { "AuthLDAPURL", EACH, FORM_NONE, BACKEND | DECIDES },
+    { "AuthLDAPURL", EACH, FORM_NONE, BACKEND | DECIDES | SPECIAL },
     /* mod_ext_filter.c, mod_lua.c */
     { "ExtFilterDefine", EACH, FORM_VALUE, EXECUTES },
     { "LuaRoot LuaPackagePath LuaPackageCPath LuaHookTranslateName "
@@ -784,8 +785,8 @@ static const chroot_directive directives[] = {
     /* mod_security2; PHP's apache2handler SAPI */
     { "SecDataDir SecTmpDir SecUploadDir SecAuditLogStorageDir", 0, FORM_PATH,
       WRITES },
-    { "SecRule", 1, FORM_INSPECT, DECIDES | EXECUTES },
-    { "SecHttpBlKey", 0, FORM_NONE, 0 },
+    { "SecRule", 1, FORM_INSPECT, DECIDES | EXECUTES | SPECIAL },
+    { "SecHttpBlKey", 0, FORM_NONE, SPECIAL },
     /* mod_authnz_external */
     { "DefineExternalAuth DefineExternalGroup AddExternalAuth "
       "AddExternalGroup",
@@ -801,10 +802,9 @@ static const chroot_directive directives[] = {
     /* mod_log_config.c, core.c, mod_log_forensic.c */
     { "ErrorLog CustomLog TransferLog GlobalLog ForensicLog", 0, FORM_NONE,
       RUNS },
-    /* what node_special() knows */
-    { "RewriteOptions WSGIDaemonProcess", 0, FORM_NONE, 0 },
+    { "RewriteOptions WSGIDaemonProcess", 0, FORM_NONE, SPECIAL },
     { "ChrootBind", EACH, FORM_ROOTED, PLANS },
-    { "AccessFileName", EACH, FORM_NONE, PLANS },
+    { "AccessFileName", EACH, FORM_NONE, PLANS | SPECIAL },
     { .names = NULL }
 };
 
@@ -862,26 +862,27 @@ static const chroot_directive *row_of(chroot_name *const *rows,
  * many. Those of many virtual hosts are taken out faster than httpd does. */
 static char **words_of(apr_pool_t *p, const char *args, int *count)
 {
-    apr_array_header_t *list = apr_array_make(p, 8, sizeof(char *));
-    int plain = strpbrk(args, "\\'\t\v\f\r\n") == NULL, quoted;
-    size_t length;
+    /* each takes two characters but the last */
+    char **words = apr_palloc(p, (strlen(args) / 2 + 2) * sizeof(char *));
+    int plain = strpbrk(args, "\\'\t\v\f\r\n") == NULL, quoted, n = 0;
+    char *rest;
 
-    while (*args != '\0') {
-        if (!plain) {
-            APR_ARRAY_PUSH(list, char *) = ap_getword_conf(p, &args);
-            continue;
-        }
-        quoted = *args == '"';
-        args += quoted;
-        length = strcspn(args, quoted ? "\"" : " ");
-        APR_ARRAY_PUSH(list, char *) = apr_pstrmemdup(p, args, length);
-        args += length;
-        args += *args == '"';
-        args += strspn(args, " ");
+    while (!plain && *args != '\0') {
+        words[n++] = ap_getword_conf(p, &args);
     }
-    *count = list->nelts;
-    APR_ARRAY_PUSH(list, char *) = NULL;
-    return (char **)list->elts;
+    for (rest = apr_pstrdup(p, args); *rest != '\0';
+         rest += strspn(rest, " ")) {
+        quoted = *rest == '"';
+        rest += quoted;
+        words[n++] = rest;
+        rest += strcspn(rest, quoted ? "\"" : " ");
+        if (*rest != '\0') {
+            *rest++ = '\0';
+        }
+    }
+    words[n] = NULL;
+    *count = n;
+    return words;
 }
 
 /* How serious it is when children cannot use what a row is about. */
@@ -1059,7 +1060,7 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
     while (length < all && length > 0 && path[length - 1] != '/') {
         length--;
     }
-    *rest = apr_pstrmemdup(p, path + length, all - length);
+    *rest = length < all ? apr_pstrmemdup(p, path + length, all - length) : "";
     path = path[length] != '\0' ? apr_pstrmemdup(p, path, length) : path;
     if (row->form == FORM_ROOTED || row->form == FORM_TYPED
         || row->form == FORM_INSPECT) {
@@ -1828,7 +1829,7 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
                              || word_is_harmless(row, words, n, path, rest)
                          ? FINDING_NOTE
                          : row_level(row));
-    note->rest = apr_pstrdup(gen.findings->pool, rest);
+    note->rest = *rest != '\0' ? apr_pstrdup(gen.findings->pool, rest) : "";
     note->mode = mode;
     note->does = row->does;
     note->fate = word_fate(node, row, path, rest, n);
@@ -1875,40 +1876,43 @@ static void look_ldap(const ap_directive_t *node)
     }
 }
 
-/* What there is to see in a directive beside paths. */
+/* What there is to see in some directives beside words. */
 static void node_special(apr_pool_t *p, const ap_directive_t *node,
-                         const chroot_directive *row)
+                         const chroot_directive *row, char **words)
 {
-    int is_rule = row->form == FORM_TARGET || row->form == FORM_TESTED
-                  || row->form == FORM_INSPECT;
+    static const char *const unsafe[] = { "UnsafePrefixStat", NULL };
+    const char *name = node->directive;
+    /* a SecRule's variables stand there as they are */
+    int has_variables = row->form == FORM_INSPECT
+                        || strstr(node->args, "%{") != NULL;
     size_t i;
 
-    for (i = 0; is_rule && i < VARIABLES; i++) {
+    for (i = 0; has_variables && i < VARIABLES; i++) {
         if (strcasestr(node->args, name_variables[i][0]) != NULL) {
             (void)need_add(node, name_variables[i][1], R_OK, FINDING_ERROR);
         }
     }
     gen.rules |= row->form == FORM_TARGET;
-    gen.dbd_decides |= row->form == FORM_TYPED && (row->does & RUNS)
+    gen.dbd_decides |= row->form == FORM_TYPED
                        && strcasestr(node->args, "dbd:") != NULL;
-    if (row->form == FORM_TARGET
-        || strcasecmp(node->directive, "RewriteOptions") == 0) {
-        gen.any_target |= (row->form != FORM_TARGET
-                           || strchr(node->args, '[') != NULL)
-                          && strcasestr(node->args, "UnsafePrefixStat") != NULL;
+    if (row->form == FORM_TARGET) {
+        gen.any_target |= rule_has(words, unsafe);
     }
-    else if (strcasecmp(node->directive, "AccessFileName") == 0
+    else if (strcasecmp(name, "RewriteOptions") == 0) {
+        gen.any_target |= strcasestr(node->args, unsafe[0]) != NULL;
+    }
+    else if (strcasecmp(name, "AccessFileName") == 0
              && strchr(node->args, '/') != NULL) {
         finding_add(node, FINDING_ERROR,
                     "names a path, and has to be a file's name");
     }
-    else if (strcasecmp(node->directive, "AuthLDAPURL") == 0) {
+    else if (strcasecmp(name, "AuthLDAPURL") == 0) {
         look_ldap(node);
     }
-    else if (strcasecmp(node->directive, "WSGIDaemonProcess") == 0) {
+    else if (strcasecmp(name, "WSGIDaemonProcess") == 0) {
         look_daemons(p, node);
     }
-    else if (strcasecmp(node->directive, "SecHttpBlKey") == 0
+    else if (strcasecmp(name, "SecHttpBlKey") == 0
              || (row->form == FORM_INSPECT
                  && strcasestr(node->args, "@rbl ") != NULL
                  && strcasestr(node->args, "httpbl.org") == NULL)) {
@@ -1964,7 +1968,9 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
     if (row->form == FORM_NONE && (row->does & EXECUTES)) {
         look_options(p, node, words);
     }
-    node_special(p, node, row);
+    if (row->does & SPECIAL) {
+        node_special(p, node, row, words);
+    }
 }
 
 /* Looks at all directives; p is cleared now and then. */
@@ -2151,6 +2157,8 @@ typedef struct {
 static struct {
     apr_array_header_t *steps; /* of view_step *, sorted by path */
     apr_hash_t *by_path;
+    const view_step *last; /* a directory that a path led through */
+    const char *missing;   /* the last path that was not there */
     view_kept *kept;
     struct stat jail;
     int mapped;
@@ -2177,20 +2185,25 @@ static view_step *view_step_at(const char *path, const struct stat *st)
     return step;
 }
 
-/* The last directory on the way to an absolute path that is planned already,
- * which is no link and below none; or NULL. */
+/* A directory on the way to an absolute path that is planned already, no link
+ * and below none, as near to the path as is known at once; or NULL. */
 static const view_step *view_known(const char *path)
 {
+    const char *rest = view.last != NULL ? path_below(path, view.last->path)
+                                         : NULL;
     const view_step *step = NULL;
     size_t length = strlen(path);
 
+    if (rest != NULL && rest[1] != '\0') {
+        return view.last; /* the next virtual host's is beside this one's */
+    }
     while (length > 1 && (step == NULL || !S_ISDIR(step->st.st_mode))) {
         do {
             length--;
         } while (path[length] != '/');
         step = apr_hash_get(view.by_path, path, length);
     }
-    return length > 1 ? step : NULL;
+    return length > 1 ? view.last = step : NULL;
 }
 
 /* Plans all that leads to an absolute path: directories, and symbolic links as
@@ -2201,6 +2214,7 @@ static const char *view_way(apr_pool_t *p, const char *path, struct stat *st,
                             const char **writer)
 {
     const view_step *known = view_known(path);
+    view_step *step;
     const char *here = known != NULL ? known->path : "/", *next = here;
     const char *rest = path + strlen(here);
     char target[PATH_MAX];
@@ -2208,6 +2222,10 @@ static const char *view_way(apr_pool_t *p, const char *path, struct stat *st,
     ssize_t n;
 
     *writer = known != NULL ? known->writer : NULL;
+    if (view.missing != NULL && path_below(path, view.missing) != NULL) {
+        errno = ENOENT;
+        return NULL;
+    }
     while (known != NULL && next == known->path ? (*st = known->st, 1)
                                                 : lstat(next, st) == 0) {
         if (S_ISLNK(st->st_mode)) {
@@ -2236,7 +2254,9 @@ static const char *view_way(apr_pool_t *p, const char *path, struct stat *st,
             return NULL;
         }
         if (known == NULL || here != known->path) {
-            view_step_at(here, st)->writer = *writer;
+            step = view_step_at(here, st);
+            step->writer = *writer;
+            view.last = here[1] != '\0' ? step : NULL;
         }
         if (user_may_write(st) || st->st_uid == ap_unixd_config.user_id) {
             *writer = here;
@@ -2251,6 +2271,7 @@ static const char *view_way(apr_pool_t *p, const char *path, struct stat *st,
         }
         rest += n;
     }
+    view.missing = errno == ENOENT ? next : NULL;
     return NULL;
 }
 
@@ -4215,6 +4236,9 @@ static int is_seen(apr_pool_t *p, const char *path)
     size_t length;
 
     path = *path == '/' ? path_canonical(p, path) : "";
+    if (path_inside(path) != NULL || path_below(gen.jail, path) != NULL) {
+        return 1;
+    }
     for (length = view.by_path != NULL ? strlen(path) : 0; length > 0;
          length--) {
         step = path[length] == '/' || path[length] == '\0'
@@ -4225,7 +4249,7 @@ static int is_seen(apr_pool_t *p, const char *path)
             return 1;
         }
     }
-    return path_inside(path) != NULL || path_below(gen.jail, path) != NULL;
+    return 0;
 }
 
 /* What there is to say of something that is needed and missing, or NULL. */
