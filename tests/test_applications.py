@@ -259,6 +259,8 @@ def mariadb(workspace):
             "--user=mysql", "--skip-test-db",
             "--auth-root-authentication-method=normal"])
     sock = root / "run/mysqld.sock"
+    # systemd makes it where Debian's package does not
+    Path("/run/mysqld").mkdir(exist_ok=True)
     with contextlib.ExitStack() as running:
         def start():
             running.close()

@@ -25,7 +25,6 @@ from harness import (BUSYBOX, MOD_PHP, MULTIARCH, NOT_BY_SYSTEMD, PLAIN,
 
 README = (PROJECT / "README.md").read_text()
 CAVEATS = (PROJECT / "CAVEATS.md").read_text()
-INSTALL = (PROJECT / "INSTALL").read_text()
 SOURCE = (PROJECT / "mod_chroot.c").read_text()
 
 
@@ -51,9 +50,6 @@ ELSEWHERE = {
         "test_packages.py::test_a_packaged_application_in_five_minutes",
     "sed -i 's/^#Chroot/Chroot/' /etc/apache2/mods-available/chroot.conf":
         "test_packages.py::test_a_packaged_application_in_five_minutes",
-    "chroot-trace":
-        "test_applications.py::"
-        "test_chroot_trace_prints_the_lines_that_a_site_lacks",
     "./quickstart.sh":
         "test_quickstart.py::"
         "test_once_shows_that_the_jail_is_true_and_leaves_nothing",
@@ -253,7 +249,7 @@ def test_each_directive_has_a_box_as_in_httpds_manual():
 
 
 def test_the_rows_of_what_was_tried_are_run_shs_own():
-    rows = re.findall(r"(?m)^\| Debian .*", INSTALL)
+    rows = re.findall(r"(?m)^\| Debian .*", README)
     assert rows
     for row in rows:
         assert re.fullmatch(
