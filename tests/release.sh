@@ -84,7 +84,11 @@ root=$place/root
 say "Debian $release, $arch, into $root"
 mkdir "$root"
 debootstrap --variant=minbase --arch="$arch" "$release" "$root" "$(mirror)" \
-    > "$place/log" 2>&1 || { tail "$place/log" >&2; fail "no $release"; }
+    > "$place/log" 2>&1 || {
+        tail "$place/log" >&2
+        fail "no $release; a failure to run /bin/true means that this machine
+    runs no programs of $arch"
+    }
 apt_settings > "$root/etc/apt/apt.conf.d/00machine"
 echo force-unsafe-io > "$root/etc/dpkg/dpkg.cfg.d/throw-away"
 mkdir "$root/root/mod_chroot"
