@@ -2192,11 +2192,12 @@ static const view_step *view_known(const char *path)
     const char *rest = view.last != NULL ? path_below(path, view.last->path)
                                          : NULL;
     const view_step *step = NULL;
-    size_t length = strlen(path);
+    size_t length;
 
     if (rest != NULL && rest[1] != '\0') {
         return view.last; /* the next virtual host's is beside this one's */
     }
+    length = strlen(path);
     while (length > 1 && (step == NULL || !S_ISDIR(step->st.st_mode))) {
         do {
             length--;
