@@ -935,7 +935,9 @@ static int php_setting(const char *name)
  * cmd_rewriterule_setflag). */
 static int rule_has(char **words, const char *const *names)
 {
-    const char *flag = words[1] != NULL && words[2] != NULL ? words[2] : "";
+    const char *flag = words[0] != NULL && words[1] != NULL && words[2] != NULL
+                           ? words[2]
+                           : "";
     size_t length, i;
 
     for (; *flag != '\0'; flag += length) {
