@@ -280,7 +280,8 @@ static void try_look(void)
     };
     const chroot_directive *row;
     const chroot_path *note;
-    char *args = random_text(parts, rnd(200) ? 14 : 3000), *name;
+    char *args = rnd(8) ? random_text(parts, rnd(200) ? 14 : 3000)
+                        : apr_pstrdup(pool, ""), *name;
     int i;
 
     jail_set(JAIL);
