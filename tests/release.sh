@@ -7,7 +7,8 @@
 # debootstrap makes the system in a temporary directory, from the archive that
 # this machine uses. In copies of it README.md is followed first; then run.sh runs.
 # --smoke: `make check' and a few tests, with what those need. Needs root, and
-# mount and pid namespaces; nothing is left.
+# mount and pid namespaces; nothing is left. Where the machine runs no i386
+# programs qemu does, but for clone(CLONE_FS) and mounts: enough for --smoke.
 set -eu
 cd "$(dirname "$0")/.."
 . tests/packages.sh
@@ -64,9 +65,23 @@ inside()
         --kill-child sh -euc "$enter" sh "$root" "$@"
 }
 
+# Has qemu run i386 programs: by an ELF file's type and machine, binfmt_misc.
+emulate()
+{
+    need qemu-user-static
+    mkdir "$binfmt"
+    mount -t binfmt_misc binfmt_misc "$binfmt"
+    printf ':mod_chroot-%d:M:16:\\x02\\x00\\x03\\x00:\\xfe\\xff\\xff\\xff:%s:F' \
+        $$ /usr/bin/qemu-i386-static > "$binfmt/register"
+}
+
 clean_up()
 {
     trap '' HUP INT TERM
+    if mountpoint -q "$binfmt"; then
+        echo -1 > "$binfmt/mod_chroot-$$"
+        umount "$binfmt"
+    fi
     rm -rf --one-file-system "$place"
 }
 
@@ -80,15 +95,26 @@ trap clean_up EXIT
 trap 'exit 130' HUP INT TERM
 chmod 755 "$place"
 root=$place/root
+binfmt=$place/binfmt
 
 say "Debian $release, $arch, into $root"
 mkdir "$root"
-debootstrap --variant=minbase --arch="$arch" "$release" "$root" "$(mirror)" \
-    > "$place/log" 2>&1 || {
-        tail "$place/log" >&2
-        fail "no $release; a failure to run /bin/true means that this machine
-    runs no programs of $arch"
-    }
+# step COMMAND...: its words only when it fails.
+step()
+{
+    "$@" > "$place/log" 2>&1 || { tail "$place/log" >&2; fail "no $release"; }
+}
+step debootstrap --foreign --variant=minbase --arch="$arch" "$release" \
+    "$root" "$(mirror)"
+emulated=
+chroot "$root" /bin/true 2>/dev/null || {
+    [ "$arch$smoke" = i386yes ] ||
+        fail "this machine runs no programs of $arch; i386 takes --smoke here"
+    say "By qemu, as this machine runs no programs of $arch"
+    emulate
+    emulated=", by qemu"
+}
+step chroot "$root" /debootstrap/debootstrap --second-stage
 apt_settings > "$root/etc/apt/apt.conf.d/00machine"
 echo force-unsafe-io > "$root/etc/dpkg/dpkg.cfg.d/throw-away"
 mkdir "$root/root/mod_chroot"
@@ -105,4 +131,5 @@ if [ -z "$smoke" ]; then
     done
     root=$bare
 fi
-inside tests/run.sh ${smoke:+--smoke} "$@"
+inside env CHROOT_TEST_EMULATED="$emulated" \
+    tests/run.sh ${smoke:+--smoke} "$@"

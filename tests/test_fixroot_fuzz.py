@@ -14,7 +14,7 @@ BATCHES = 4
 MODES = ["On"] * BATCHES + ["Mount"]
 
 
-@pytest.mark.parametrize("batch, mode", enumerate(MODES))
+@pytest.mark.parametrize("batch, mode", list(enumerate(MODES)))
 def test_nothing_denied_is_granted_by_random_configurations(
         builds, directory, batch, mode):
     """With Mount every answer is the same, wherever mappings lead."""
