@@ -55,16 +55,14 @@ apt()
 # While packages are installed, policy-rc.d forbids them to start services; one
 # that the administrator has set up is put aside and comes back.
 install_packages()
-{
+(
     [ ! -e "$policy" ] || mv "$policy" "$policy.mod_chroot"
     trap restore_policy EXIT
     trap 'exit 1' HUP INT TERM
     printf '#!/bin/sh\nexit 101\n' > "$policy"
     chmod 755 "$policy"
     apt --no-install-recommends install "$@"
-    restore_policy
-    trap - EXIT HUP INT TERM
-}
+)
 
 # choose WORD...: adds to $missing of each a|b the first that this release has,
 # unless one is installed; to $lacking the words of which it has none.
