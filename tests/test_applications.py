@@ -751,3 +751,22 @@ def test_chroot_trace_prints_the_lines_that_a_site_lacks(httpd):
             "ChrootBind rw /usr/share/zoneinfo"} <= set(printed.splitlines())
     assert "nowhere" not in printed and str(server.jail) not in printed
     wait_for(lambda: server.get("/").status == 200, "an answer")
+
+
+def test_chroot_trace_loses_nothing_of_many_requests_at_once(httpd):
+    server = httpd(MOUNTED + PHP + "DocumentRoot ${JAIL}\nChrootBind "
+                   "/usr/share/zoneinfo\n", modules=[MOD_PHP], mpm="prefork",
+                   files={"index.php": "",
+                          "look.php": "<?php foreach (explode(',', $_GET['n'])"
+                          " as $n) file_exists(\"/usr/share/$n\");"}).start()
+    names = [entry.name for entry in Path("/usr/share").iterdir()
+             if entry.is_dir() and entry.name.isalnum()
+             and entry.name != "zoneinfo"]
+    urls = [f"http://127.0.0.1:{server.port}/look.php?n=" + ",".join(names[i::8])
+            for i in range(8)]
+    printed = subprocess.run(
+        [PROJECT / "packaging/chroot-trace", server.root / server.pid_file,
+         "curl", "-s", "-Z", *urls],
+        stdout=subprocess.PIPE, check=True, text=True).stdout
+    assert len(names) > 40 and set(printed.splitlines()) >= {
+        f"ChrootBind /usr/share/{name}" for name in names}
