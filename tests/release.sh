@@ -79,7 +79,7 @@ clean_up()
 {
     trap '' HUP INT TERM
     if mountpoint -q "$binfmt"; then
-        echo -1 > "$binfmt/mod_chroot-$$"
+        echo -1 > "$binfmt/mod_chroot-$$" || :
         umount "$binfmt"
     fi
     rm -rf --one-file-system "$place"
