@@ -733,6 +733,13 @@ def test_charset_lite_has_glibcs_converters(httpd):
 
 # -------------------------------------------------------------- chroot-trace
 
+def traced(server, *command):
+    """What chroot-trace prints while a command uses the site."""
+    return subprocess.run(
+        [PROJECT / "packaging/chroot-trace", server.root / server.pid_file,
+         *command], stdout=subprocess.PIPE, check=True, text=True).stdout
+
+
 def test_chroot_trace_prints_the_lines_that_a_site_lacks(httpd):
     server = httpd(MOUNTED + PHP + "DocumentRoot ${JAIL}\nChrootBind "
                    "/usr/share/zoneinfo\n", modules=[MOD_PHP], mpm="prefork",
@@ -742,10 +749,7 @@ def test_chroot_trace_prints_the_lines_that_a_site_lacks(httpd):
                           "'/nowhere/x'), touch('/usr/share/zoneinfo/x');"})
     server.allow_log("php:warn")
     server.start()
-    printed = subprocess.run(
-        [PROJECT / "packaging/chroot-trace", server.root / server.pid_file,
-         "curl", "-s", f"http://127.0.0.1:{server.port}/"],
-        stdout=subprocess.PIPE, check=True, text=True).stdout
+    printed = traced(server, "curl", "-s", f"http://127.0.0.1:{server.port}/")
     assert {"ChrootBind /etc/hostname",
             "ChrootBind /usr/share/common-licenses",
             "ChrootBind rw /usr/share/zoneinfo"} <= set(printed.splitlines())
@@ -764,9 +768,6 @@ def test_chroot_trace_loses_nothing_of_many_requests_at_once(httpd):
              and entry.name != "zoneinfo"]
     urls = [f"http://127.0.0.1:{server.port}/look.php?n=" + ",".join(names[i::8])
             for i in range(8)]
-    printed = subprocess.run(
-        [PROJECT / "packaging/chroot-trace", server.root / server.pid_file,
-         "curl", "-s", "-Z", *urls],
-        stdout=subprocess.PIPE, check=True, text=True).stdout
+    printed = traced(server, "curl", "-s", "-Z", *urls)
     assert len(names) > 40 and set(printed.splitlines()) >= {
         f"ChrootBind /usr/share/{name}" for name in names}
