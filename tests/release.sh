@@ -65,6 +65,12 @@ inside()
         --kill-child sh -euc "$enter" sh "$root" "$@"
 }
 
+# step COMMAND...: its words only when it fails.
+step()
+{
+    "$@" > "$place/log" 2>&1 || { tail "$place/log" >&2; fail "no $release"; }
+}
+
 # Has qemu run i386 programs: by an ELF file's type and machine, binfmt_misc.
 emulate()
 {
@@ -91,19 +97,13 @@ as=
 [ "$arch" != i386 ] || as=linux32
 # trixie's debootstrap wants the keys of its own day; these are the machine's.
 place=$(mktemp -d "/var/lib/mod_chroot-$release.XXXXXX")
+root=$place/root binfmt=$place/binfmt
 trap clean_up EXIT
 trap 'exit 130' HUP INT TERM
 chmod 755 "$place"
-root=$place/root
-binfmt=$place/binfmt
 
 say "Debian $release, $arch, into $root"
 mkdir "$root"
-# step COMMAND...: its words only when it fails.
-step()
-{
-    "$@" > "$place/log" 2>&1 || { tail "$place/log" >&2; fail "no $release"; }
-}
 step debootstrap --foreign --variant=minbase --arch="$arch" "$release" \
     "$root" "$(mirror)"
 emulated=

@@ -27,7 +27,6 @@ note_lacking()
     [ -z "$lacking" ] || say "This release has no$lacking"
 }
 
-: "${CHROOT_TEST_EMULATED=}" # by release.sh: there is no late chroot, no view
 if [ "${1-}" = --smoke ]; then
     need apache2 apache2-dev autoconf automake gcc iproute2 libc6-dev make \
         procps python3-pytest strace
@@ -41,9 +40,10 @@ if [ "${1-}" = --smoke ]; then
     done
     rmdir "$build"
     note_lacking
-    export CHROOT_TEST_WHAT="smoke$CHROOT_TEST_EMULATED"
+    emulated=${CHROOT_TEST_EMULATED-} # by release.sh: no late chroot, no view
+    export CHROOT_TEST_WHAT="smoke$emulated"
     late='event and late and (lifecycle or names) or'
-    [ -z "$CHROOT_TEST_EMULATED" ] || late=
+    [ -z "$emulated" ] || late=
     exec /usr/bin/python3 -m pytest -q tests/test_lifecycle.py \
         tests/test_fixroot_sections.py tests/test_view.py -k \
         "$late sections and inside"
