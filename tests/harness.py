@@ -304,9 +304,10 @@ class Mode:
 
 BASE_MODULES = ("unixd", "log_config", "authz_core", "alias", "dir", "mime")
 
+START_SERVERS = 2
 PROCESSES = {
-    "event": """\
-StartServers 2
+    "event": f"""\
+StartServers {START_SERVERS}
 ServerLimit 4
 ThreadLimit 4
 ThreadsPerChild 4
@@ -314,8 +315,8 @@ MaxRequestWorkers 16
 MinSpareThreads 1
 MaxSpareThreads 16
 """,
-    "prefork": """\
-StartServers 2
+    "prefork": f"""\
+StartServers {START_SERVERS}
 ServerLimit 8
 MaxRequestWorkers 8
 MinSpareServers 1
@@ -613,8 +614,11 @@ class Server:
 
     def daemons(self):
         """The other living children: mod_cgid's, mod_fcgid's, piped
-        loggers."""
-        workers = self.workers()
+        loggers.  One of the MPM's that does not serve yet is none."""
+        def started():
+            pids = self.workers()
+            return pids if len(pids) >= START_SERVERS else None
+        workers = wait_for(started, "the MPM's children")
         return [pid for pid in self.children()
                 if pid not in workers and procfs.alive(pid)]
 

@@ -200,8 +200,7 @@ def the_daemon(server, other_than=None):
     def settled():
         for pid in alone(server.daemons()) or ():
             if pid != other_than and procfs.uids(pid)[0] != 0:
-                server.serving()    # it is no child that has just started
-                return pid if pid in server.daemons() else None
+                return pid
         return None
     return wait_for(settled, "the daemon")
 
