@@ -37,7 +37,7 @@ esac
 
 [ "$(id -u)" -eq 0 ] ||
     fail "only root may chroot: run it as root, with sudo for example"
-[ -d /proc/self ] || fail "/proc is not mounted: the children are found there"
+[ -d /proc/self ] || fail "/proc is not mounted; children are found through it"
 
 # Of this process, by their numbers in capabilities(7).
 held=0x$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
@@ -233,7 +233,7 @@ choose_mode()
     mode=Mount
     write_config
     if ! "$httpd" -d "$tmp" -f "$tmp/httpd.conf" -t > "$tmp/log" 2>&1; then
-        say "ChrootFixRoot Mount is not possible here, so it is On:"
+        say "ChrootFixRoot Mount is not possible here, so this uses On:"
         sed 's/.*\] (/    (/; s/: look at it.*//' "$tmp/log"
         mode=On
         write_config
@@ -242,7 +242,7 @@ choose_mode()
 
 start_httpd()
 {
-    say "Starting $httpd -d $tmp -f $tmp/httpd.conf, in which is"
+    say "Starting $httpd -d $tmp -f $tmp/httpd.conf, which has"
     sed -n '/^Chroot/,/^Alias/ { /^[^#]/ s/^/    /p; }' "$tmp/httpd.conf"
     "$httpd" -d "$tmp" -f "$tmp/httpd.conf" -DFOREGROUND &
     server=$!
@@ -338,11 +338,11 @@ show()
     show_page /private/ 403 Forbidden
 
     if [ -x "$jail/climb" ] && grep -q cgid_module "$tmp/httpd.conf"; then
-        say "What a program in the jail finds where .. leads no further"
+        say "What a program in the jail finds when it climbs as far as .. leads"
         show_page /climb 200 "no etc/passwd"
     fi
 
-    say "All files in the jail; with On one in its own path is a link to it"
+    say "All files in the jail; with On, one at its own path is a link to it"
     (cd "$jail" && find . ! -type d ! -type s | sort | sed 's/^/    /')
 
     say "The processes: the parent outside, its children in $jail"
@@ -367,7 +367,7 @@ clean_up()
             xargs -r kill -KILL 2>/dev/null || :
     fi
     [ ! -s "$tmp/installed" ] ||
-        say "These packages were installed for it, and stay:$(cat "$tmp/installed")"
+        say "These packages were installed for this, and stay:$(cat "$tmp/installed")"
     rm -rf "$tmp"
 }
 # Not in /tmp: nobody but root may write to any component of a jail's path.
