@@ -4,7 +4,7 @@
 
 BEGIN {
     printf ".TH MOD_CHROOT 8 \"\" \"mod_chroot %s\"\n.SH NAME\n", version
-    print "mod_chroot, chroot-trace \\- jail what serves requests in Apache httpd"
+    print "mod_chroot, chroot-trace \\- jail the processes that serve requests in Apache httpd"
     print ".SH DESCRIPTION"
 }
 
