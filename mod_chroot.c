@@ -2,24 +2,24 @@
 
 /*
  * mod_chroot: lock every process that can touch a request into a directory
- * that holds nothing but web content. The parent stays outside, so logs, pid
- * files, certificates and graceful restarts work as ever.
+ * that contains nothing but web content. The parent stays outside, so logs,
+ * pid files, certificates and graceful restarts work as before.
  *
  *     LoadModule chroot_module modules/mod_chroot.so
  *     ChrootDir /srv/www
  *     ChrootFixRoot Mount
  *
- * Read it from top to bottom and it tells the life of a generation: ChrootDir
- * is settled, the configuration's paths are noted, the jail is opened and
- * tried, children enter it, requests are served in it.
+ * The file follows the life of a generation: ChrootDir is settled, the
+ * configuration's paths are noted, the jail is opened and tried, children enter
+ * it, requests are served in it.
  *
- * ChrootFixRoot Mount: children are in a mount namespace that holds ChrootDir
- * and what the configuration names, each by its own name (the view).
+ * ChrootFixRoot Mount: children see a file system of their own (the view) with
+ * ChrootDir and what the configuration names, each under its own name.
  *
- * ChrootFixRoot On: the configuration stays as it is written. httpd decides
- * about a request by outer names, which a symbolic link in the jail makes
- * valid for children (the self-link); when everything has been decided, the
- * request's names lose the jail, and handlers see inner ones.
+ * ChrootFixRoot On: the configuration stays as it is. httpd decides about a
+ * request by outer names, which a symbolic link in the jail (the self-link)
+ * makes valid for children. When everything has been decided, the jail's path
+ * is cut off the request's names, and handlers see inner ones.
  *
  * ChrootFixRoot Off: the configuration's paths are inner ones.
  */
@@ -77,15 +77,15 @@
 #include <sys/sysmacros.h>
 #endif
 
-/* configure says whether late chroot is wanted; it takes Linux's clone(2) */
+/* configure decides on late chroot, which needs Linux's clone(2) */
 #if !defined(CHROOT_LATE) || !defined(CLONE_FS)
 #undef CHROOT_LATE
 #define CHROOT_LATE 0
 #endif
 
-/* ChrootFixRoot Mount takes Linux 5.12, and headers that know its calls, by
- * the kernel's own names: libc has them or not, or others. Those of umount2(2)
- * and openat(2). */
+/* ChrootFixRoot Mount needs Linux 5.12 and the kernel's own headers: libc may
+ * lack its calls, or declare them differently. Values: umount2(2),
+ * mount_setattr(2). */
 #if defined(__linux__) && defined(SYS_mount_setattr) && defined(SYS_openat2)
 #define CHROOT_VIEW 1
 #else
@@ -106,75 +106,74 @@
 #endif
 #endif
 
-/* Elsewhere an ordinary descriptor does; the jail is never read through it */
+/* Without O_PATH any descriptor will do: the jail is never read through it */
 #ifndef O_PATH
 #define O_PATH O_RDONLY
 #endif
 
-/* How many descriptors are tried one by one where a limit is "unlimited":
- * Linux's default of fs.nr_open, proc_sys_fs(5) */
+/* At most this many descriptors are tried one by one, even if the limit is
+ * "unlimited": Linux's default of fs.nr_open, proc_sys_fs(5) */
 #define DESCRIPTORS_MAX (1L << 20)
 
-/* Milliseconds: how often a jailer looks whether its child is still there */
+/* Milliseconds between a jailer's checks that its child is still there */
 #define JAILER_POLL 1000
 
-/* Bytes: two system calls and a signal-free life need far less */
+/* Bytes: a few system calls, and no signal handlers, need far less */
 #define JAILER_STACK (64 * 1024)
 
-/* An empty directory in the jail through which the self-link leads to the
- * jail's root: the host has none of that name, so that outside the link leads
- * nowhere. */
+/* An empty directory in the jail, through which the self-link leads to the
+ * jail's root. The host has none of that name, so outside the jail the link
+ * leads nowhere. */
 #define LINK_ANCHOR "/.mod_chroot"
 
-/* What names of hosts are looked up in: resolv.conf(5), hosts(5) */
+/* Where host names are looked up: resolv.conf(5), hosts(5) */
 #define RESOLVER "/etc/resolv.conf"
 #define HOSTS    "/etc/hosts"
 
-/* FcgidIPCDir when it is not set, in Debian */
+/* Debian's default of FcgidIPCDir */
 #define FCGID_SOCKETS "/var/lib/apache2/fcgid/sock"
 
-/* What act_link() answers when something else has the link's name */
+/* act_link()'s answer when something else has the link's name */
 #define LINK_WRONG 255
 
-/* Hooks that no other module's may come before, or after: modules do write
+/* Puts a hook before, or after, those of all other modules: some do use
  * APR_HOOK_REALLY_FIRST - 10 */
 #define OUTERMOST 1000
 
-/* How much of a jail is looked at, at start: directories this deep, entries of
- * each, and in all. Enough for what is copied into a jail by mistake, and
- * fast. */
+/* How much of a jail is inspected at start: directories to this depth, this
+ * many entries of each, and this many in all. Enough to find what was copied
+ * into a jail by mistake, and fast. */
 #define INSPECT_DEPTH     2
 #define INSPECT_DIRECTORY 1024
 #define INSPECT_ENTRIES   4096
 
-/* How many entries of an application's directory are looked at for links, for
- * the report */
+/* How many entries of an application's directory are searched for links */
 #define APP_ENTRIES 100000
 
-/* How many of the configuration's paths that decide nothing are looked at, at
- * start and at configtest; all for the report */
+/* At most this many paths are looked at, at start and at configtest; those that
+ * decide about access always are, and the report looks at all */
 #define LOOK_PATHS 1024
 
-/* A child that could not be confined waits this long before it goes, so that
+/* A child that could not be confined waits this long before it exits, so that
  * the parent tries again once a second at most */
 #define SICK_PAUSE apr_time_from_sec(1)
 
-/* tzfile(5): the rule is the last line; longer ones are not in use */
+/* tzfile(5): the last line is the rule; no zone has a longer one */
 #define ZONE_RULE_MAX 256
 #ifndef TZDIR
 #define TZDIR "/usr/share/zoneinfo"
 #endif
 
-/* What a probe of the way into the jail says, as its exit status */
+/* Exit status of a probe, a process that tries the way into the jail */
 typedef enum {
     PROBE_OK = 0,
     PROBE_NO_JAILER = 1,            /* clone(CLONE_FS) is forbidden */
-    PROBE_NO_SEARCH = 2,            /* User cannot look anything up */
-    PROBE_NOT_IN = 3,               /* not as it should be, which was logged */
-    PROBE_FAILED = APEXIT_CHILDSICK /* something else, which was logged */
+    PROBE_NO_SEARCH = 2,            /* User may not search the jail */
+    PROBE_NOT_IN = 3,               /* not locked in; the reason was logged */
+    PROBE_FAILED = APEXIT_CHILDSICK /* any other failure, logged */
 } chroot_probe;
 
-/* What the jailer answers: the call that failed, and why; or nothing */
+/* The jailer's answer: the call that failed, or NULL, and its errno */
 typedef struct {
     const char *call;
     int error;
@@ -188,15 +187,15 @@ typedef enum {
     FATE_MISSING,
     FATE_EMPTY,     /* a directory without entries */
     FATE_LEADS_OUT, /* a symbolic link whose target is not in the jail */
-    FATE_READ_ONLY, /* by its mount */
+    FATE_READ_ONLY, /* its mount is */
     FATE_BROKEN,    /* a program whose interpreter or libraries are missing */
     FATE_UNREADABLE
 } chroot_fate;
 
-/* Who wants a path in the view: of two the latter says how it is mounted */
+/* Who wants a path in the view; the highest rank says how it is mounted */
 typedef enum { RANK_MAPPED, RANK_NEEDED, RANK_EXPLICIT } view_rank;
 
-/* What a directive wants there */
+/* A path that a directive wants in the view */
 typedef struct {
     const ap_directive_t *node;
     const char *path;
@@ -210,16 +209,16 @@ typedef enum { FINDING_NOTE, FINDING_WARNING, FINDING_ERROR } chroot_level;
 /* A path that the configuration names, or that it needs in the jail */
 typedef struct {
     const ap_directive_t *node;
-    const char *path;   /* absolute; by this name children look for it */
-    const char *rest;   /* what follows it and depends on the request */
+    const char *path;   /* absolute; the name by which children look for it */
+    const char *rest;   /* what follows path, and depends on the request */
     chroot_level level; /* of the finding when children cannot use it */
-    const char *need;   /* nobody named it, and it must be there for this */
-    int mode;           /* of access(2); 0: what its type suggests */
-    unsigned does;      /* of its row */
+    const char *need;   /* what it is needed for, if no directive names it */
+    int mode;           /* for access(2); 0: what its type suggests */
+    unsigned does;      /* flags of its row */
     chroot_fate fate;
 } chroot_path;
 
-/* What the configuration, or the jail, makes an administrator wonder about */
+/* What an administrator should know about the configuration or the jail */
 typedef struct {
     const char *text;
     chroot_level level;
@@ -232,48 +231,48 @@ typedef struct {
     const char *jail;     /* canonical path, NULL without a jail */
     size_t length;        /* of jail */
     const char *written;  /* the argument of ChrootDir */
-    const char *link;     /* the path it is, when that is a symbolic link */
+    const char *link;     /* its path with symbolic links, if it has any */
     ap_directive_t *node; /* the ChrootDir that counts */
     const char *error;    /* what is wrong with it */
     int fix_root;         /* ChrootFixRoot On */
     int mount;            /* ChrootFixRoot Mount */
     apr_hash_t *top;      /* names in the host's root directory */
-    apr_hash_t *targets;  /* of those: rewrite rules map URLs to them */
-    int any_target;       /* rules map to any of them: UnsafePrefixStat */
-    int rules;            /* there are rewrite rules */
-    int dbd_decides;      /* by a map: without it nothing is forbidden */
+    apr_hash_t *targets;  /* those of them that rewrite rules map URLs to */
+    int any_target;       /* rules may map to any of them: UnsafePrefixStat */
+    int rules;            /* the configuration has rewrite rules */
+    int dbd_decides;      /* a RewriteMap queries it, so DBDParams decides */
     apr_array_header_t *wishes;   /* of view_wish */
-    apr_array_header_t *accesses; /* AccessFileName's words */
+    apr_array_header_t *accesses; /* the file names of AccessFileName */
     apr_hash_t *htaccess;         /* AccessFileName files above the jail */
-    const struct htaccess_result *above; /* none, in directories above it */
+    const struct htaccess_result *above; /* cached: none above the jail */
     int cgid_deaf;                /* children cannot reach mod_cgid's socket */
     apr_array_header_t *findings; /* of chroot_finding */
-    apr_array_header_t *paths;    /* of chroot_path; NULL: nobody looks */
-    apr_hash_t *needs;            /* those of them that are needs */
-    int dump;                     /* the report is wanted, of all paths */
+    apr_array_header_t *paths;    /* of chroot_path; NULL: not collected */
+    apr_hash_t *needs;            /* keys of the needs among them */
+    int dump;                     /* the report is wanted, with all paths */
     int fd;                       /* the jail, opened and checked at start */
     dev_t dev;
     ino_t ino;
-    const char *door; /* what chroot(2) is called with */
+    const char *door; /* the argument of chroot(2) */
     const char *zone; /* TZ for children, NULL to leave it alone */
-    int late;         /* by a jailer, at the end of child_init;
-                       * otherwise by mod_unixd, before it */
-    int entered;      /* a probe came in, at configtest */
-    int configured;   /* may an MPM child be forked now? */
+    int late;         /* a jailer calls chroot(2), at the end of child_init;
+                       * otherwise mod_unixd does, before it */
+    int entered;      /* at configtest: a probe got in */
+    int configured;   /* an MPM child may be forked now */
 } chroot_generation;
 
 APLOG_USE_MODULE(chroot);
 
 static chroot_generation gen = { .fd = -1 };
 
-/* A process that was forked from the parent: about itself */
+/* What a process forked from the parent knows about itself */
 static struct {
     int probing;      /* it is a probe */
     int is_child;     /* it is an MPM child, or a probe */
-    apr_finfo_t root; /* of its root, for directories outside */
+    apr_finfo_t root; /* of its root; stands for directories outside */
     int dumps_core;   /* CoreDumpDirectory is set */
-    int tasks;        /* /proc/self/task, from outside: late */
-    int status;       /* /proc/self/status, from outside: early */
+    int tasks;        /* /proc/self/task, opened outside, if late */
+    int status;       /* /proc/self/status, opened outside, if early */
     pid_t jailer;
     int ask, answer; /* its ends of the jailer's pipes */
 } child = { .tasks = -1, .status = -1 };
@@ -301,7 +300,7 @@ static int process_wait(pid_t pid, int flags, int *status)
 }
 #endif
 
-/* Whether two files are one. */
+/* Whether two files are the same. */
 static int is_same(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
@@ -314,8 +313,8 @@ static int is_final_pass(void)
            || ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG;
 }
 
-/* Whether children of an earlier generation may be there: nothing that they do
- * may end the parent. */
+/* Whether children of an earlier generation may be running: then nothing that
+ * they do may end the parent. */
 static int is_restart(void)
 {
     return ap_state_query(AP_SQ_CONFIG_GEN) > 1;
@@ -325,10 +324,9 @@ static int is_restart(void)
  * Paths
  */
 
-/* What remains of path behind the directory dir, of length bytes, or NULL when
- * path is neither dir nor below it. Both are canonical but for trailing slashes
- * of path. The answer points into path, begins with "/" and is "/" for dir
- * itself. */
+/* Returns what follows the directory dir, of length bytes, in path: a pointer
+ * into path, at a "/", or "/" for dir itself. NULL if path is neither dir nor
+ * below it. Both must be canonical, but path may end in slashes. */
 static const char *path_rest(const char *path, const char *dir, size_t length)
 {
     if (dir[1] == '\0') {
@@ -352,9 +350,9 @@ static const char *path_inside(const char *path)
     return path_rest(path, gen.jail, gen.length);
 }
 
-/* Whether an absolute path is as httpd's directory walk sees it but for
- * slashes at its end: without "//", "." and "..", and without names that begin
- * with a dot, which are rare. */
+/* Whether an absolute path, but for slashes at its end, is as httpd's directory
+ * walk sees it: without "//", "." and "..". No for names that begin with a dot,
+ * which are rare. */
 static int path_is_plain(const char *path)
 {
     for (; path != NULL; path = strchr(path + 1, '/')) {
@@ -365,8 +363,8 @@ static int path_is_plain(const char *path)
     return 1;
 }
 
-/* An absolute path as httpd's directory walk sees it: without "//", "." and
- * ".."; one that climbs above the root stays as it is. */
+/* Returns an absolute path as httpd's directory walk sees it: without "//", "."
+ * and ".."; unchanged if it climbs above the root. */
 static const char *path_canonical(apr_pool_t *p, const char *path)
 {
     const char *rest = path_inside(path); /* the jail is canonical */
@@ -381,7 +379,7 @@ static const char *path_canonical(apr_pool_t *p, const char *path)
                : path;
 }
 
-/* How long path is without the slashes at its end; "/" stays. */
+/* The length of a path without the slashes at its end; "/" stays. */
 static size_t path_length(const char *path)
 {
     size_t length = strlen(path);
@@ -412,17 +410,17 @@ static const char *path_top(apr_pool_t *p, const char *path)
     return apr_pstrmemdup(p, path, strcspn(path, "/"));
 }
 
-/* Whether the host's root directory has the first component of a path: then
- * mod_rewrite takes it for a file's, otherwise for a URL's (prefix_stat). */
+/* Whether the host's root directory has the first component of a path. If so,
+ * mod_rewrite takes it for a file path, otherwise for a URL (prefix_stat). */
 static int host_has_top(apr_pool_t *p, const char *path)
 {
     return apr_hash_get(gen.top, path_top(p, path), APR_HASH_KEY_STRING)
            != NULL;
 }
 
-/* The jail's path with what a canonical path, which is not below it, names
- * there through a symbolic link on the way; or NULL. Nothing in the jail is
- * looked at. */
+/* For a canonical path that is not below the jail but leads there through a
+ * symbolic link: returns where in the jail it leads, or NULL. What follows the
+ * link in path is not looked at. */
 static const char *path_through_link(apr_pool_t *p, const char *path)
 {
     const char *end = path, *rest;
@@ -458,7 +456,7 @@ static const char *printable(apr_pool_t *p, const char *text)
  * Findings, and directives of the tree
  */
 
-/* A directive, and where it stands. */
+/* A directive and its place in the configuration. */
 static const char *node_place(apr_pool_t *p, const ap_directive_t *node)
 {
     return apr_psprintf(p, "%s%s at %s:%d", node->directive,
@@ -466,7 +464,7 @@ static const char *node_place(apr_pool_t *p, const ap_directive_t *node)
                         node->line_num);
 }
 
-/* Keeps something to say about a directive, which may be none. */
+/* Adds a finding about a directive, or, if node is NULL, about none. */
 __attribute__((format(printf, 3, 4))) static void
 finding_add(const ap_directive_t *node, chroot_level level, const char *format,
             ...)
@@ -501,8 +499,8 @@ static int findings_log(server_rec *s, chroot_level level)
     return count;
 }
 
-/* The only argument of a node, or NULL when there is none or are several:
- * httpd has a message for that. */
+/* Returns the only argument of a node, or NULL if there is none or more than
+ * one: httpd has a message for that. */
 static const char *node_word(apr_pool_t *p, const ap_directive_t *node)
 {
     const char *args = node->args;
@@ -540,8 +538,8 @@ static int flag_value(const char *word)
     return -1;
 }
 
-/* The directory that a ChrootDir argument means, as configured but absolute;
- * NULL, with an error text, when it means none. */
+/* Returns the directory that a ChrootDir argument means, absolute but with its
+ * symbolic links; or NULL, with an error text, when it means none. */
 static const char *jail_meant(apr_pool_t *p, const char *word,
                               const char **error)
 {
@@ -567,8 +565,8 @@ static const char *jail_meant(apr_pool_t *p, const char *word,
     return path;
 }
 
-/* Finds the jail that a ChrootDir argument names. Returns an error text or
- * NULL. */
+/* Sets gen.jail, length and link from a ChrootDir argument. Returns an error
+ * text or NULL. */
 static const char *jail_resolve(apr_pool_t *p, const char *word)
 {
     const char *error = NULL;
@@ -617,10 +615,10 @@ static const char *word_quoted(apr_pool_t *p, const char *word)
     return out;
 }
 
-/* Writes what was found back into every top-level ChrootDir, so that
- * mod_unixd, whose directive it is too, accepts it whichever of the two was
- * loaded first; without a jail the nodes go. A node with a wrong number of
- * arguments stays: httpd itself reports it. */
+/* Writes path back into every top-level ChrootDir, so that mod_unixd, which has
+ * this directive, too, accepts it whichever of the two modules was loaded
+ * first. Without a jail, path is NULL, and the nodes are removed. A node with a
+ * wrong number of arguments stays: httpd itself reports it. */
 static void jail_write_back(apr_pool_t *p, const char *path)
 {
     ap_directive_t **link = &ap_conftree;
@@ -641,9 +639,8 @@ static void jail_write_back(apr_pool_t *p, const char *path)
     }
 }
 
-/* Takes the last ChrootDir and ChrootFixRoot; what they mean is settled here,
- * before any directive is carried out. A bad value of the latter is its
- * handler's to report. */
+/* Settles what the last ChrootDir and ChrootFixRoot mean, before any directive
+ * is processed. A bad value of ChrootFixRoot is left to its handler. */
 static void jail_settle(apr_pool_t *p)
 {
     ap_directive_t *node = node_last("ChrootFixRoot");
@@ -677,43 +674,42 @@ static void jail_settle(apr_pool_t *p)
  * The table of directives
  */
 
-/* Not a number of a word */
+/* Instead of the number of a word */
 #define EACH (-1)
 #define LAST (-2)
 
-/* How a path stands in a word */
+/* Where a path is in a word */
 typedef enum {
-    FORM_NONE,    /* there is none */
-    FORM_PATH,    /* absolute, or it is none */
+    FORM_NONE,    /* no path */
+    FORM_PATH,    /* absolute; anything else is no path */
     FORM_ROOTED,  /* relative to ServerRoot, or absolute */
-    FORM_TYPED,   /* the same behind txt:, rnd: or dbm: */
+    FORM_TYPED,   /* the same, after txt:, rnd: or dbm: */
     FORM_COMMAND, /* the same, up to a blank */
-    FORM_INSPECT, /* behind @inspectFile or @validate..., of a SecRule */
+    FORM_INSPECT, /* after @inspectFile or @validate... in a SecRule */
     FORM_SOCKET,  /* between unix: and a "|" */
-    FORM_VALUE,   /* it all, or behind "=", up to a blank or a comma */
-    FORM_LIST,    /* a list of absolute ones, by ":" or ";" */
-    FORM_PHP,     /* the same, behind a setting's name */
-    FORM_SECTION, /* absolute, maybe a pattern; before it, maybe, "~" */
+    FORM_VALUE,   /* all of it, or after "=", up to a blank or a comma */
+    FORM_LIST,    /* absolute ones, separated by ":" or ";" */
+    FORM_PHP,     /* the same, after the name of a setting */
+    FORM_SECTION, /* absolute or a pattern; "~" may precede it */
     FORM_TARGET,  /* of a RewriteRule, unless it is a URL */
     FORM_TESTED   /* of a RewriteCond, if its pattern tests files */
 } chroot_form;
 
-/* What a directive does with it, and with its other words */
+/* What a directive does with its path, and with its other words */
 #define MAPS     1    /* URLs are mapped to it */
-#define DECIDES  2    /* about access, by it */
+#define DECIDES  2    /* access depends on it */
 #define WRITES   4    /* children write to it */
 #define BACKEND  8    /* words are URLs whose hosts children look up */
 #define NAMES    16   /* words may be names of hosts or of users */
 #define RUNS     32   /* words that begin with "|" or "prg:" run outside */
 #define EXECUTES 64   /* children run it, or programs in it */
 #define BELOW    128  /* children write to what is in it */
-#define PLANS    256  /* it is for the view alone */
-#define QUERIED  512  /* it decides where a RewriteMap asks it */
+#define PLANS    256  /* only the view uses it */
+#define QUERIED  512  /* access depends on it if a RewriteMap queries it */
 #define SPECIAL  1024 /* node_special() knows more */
 
-/* What there is to know of directives that name paths, or need files: httpd
- * 2.4's own by module, then those of others. All others name none, or name
- * them for the parent alone. */
+/* The directives that name paths or need files, of httpd 2.4 and other modules.
+ * All others name no paths, or only the parent's. */
 typedef struct {
     const char *names; /* with blanks between them */
     int word;          /* from 0, or EACH, or LAST */
@@ -808,9 +804,9 @@ static const chroot_directive directives[] = {
     { .names = NULL }
 };
 
-/* The rows by the names of directives. Configurations of many virtual hosts
- * have half a million directives, and a start looks up all of them: first
- * letter and length, and nearly nothing else is compared. */
+/* The rows by directive name. With many virtual hosts, a start looks up half a
+ * million directives: a slot is chosen by first letter and length, so hardly
+ * any names are compared. */
 #define ROW_SLOTS 1024
 
 typedef struct chroot_name {
@@ -858,11 +854,12 @@ static const chroot_directive *row_of(chroot_name *const *rows,
     return entry != NULL ? entry->row : NULL;
 }
 
-/* The words of a directive's arguments, with NULL at the end; *count is how
- * many. Those of many virtual hosts are taken out faster than httpd does. */
+/* Splits a directive's arguments into words, with NULL at the end; sets *count.
+ * Arguments without escapes or single quotes are split faster than httpd does
+ * it, because there may be very many. */
 static char **words_of(apr_pool_t *p, const char *args, int *count)
 {
-    /* each takes two characters but the last */
+    /* each word but the last takes two characters */
     char **words = apr_palloc(p, (strlen(args) / 2 + 2) * sizeof(char *));
     int plain = strpbrk(args, "\\'\t\v\f\r\n") == NULL, quoted, n = 0;
     char *rest;
@@ -885,7 +882,7 @@ static char **words_of(apr_pool_t *p, const char *args, int *count)
     return words;
 }
 
-/* How serious it is when children cannot use what a row is about. */
+/* How serious it is when children cannot use what a row names. */
 static chroot_level row_level(const chroot_directive *row)
 {
     return row->does & (DECIDES | QUERIED) ? FINDING_ERROR : FINDING_WARNING;
@@ -899,7 +896,7 @@ static int row_wants(const chroot_directive *row, int n, int count)
 }
 
 /* PHP's settings that name paths or lists of them (main.c, session.c, mysqli.c,
- * openssl.c), how children use those, and what for. */
+ * openssl.c), how children use them, and for what. */
 static const struct {
     const char *name;
     int mode;
@@ -921,7 +918,7 @@ static const struct {
 };
 #define PHP_SETTINGS ((int)(sizeof(php_settings) / sizeof(php_settings[0])))
 
-/* The number of a PHP setting that names paths, or -1. */
+/* The index of a PHP setting that names paths, or -1. */
 static int php_setting(const char *name)
 {
     int i = PHP_SETTINGS;
@@ -954,8 +951,8 @@ static int rule_has(char **words, const char *const *names)
     return 0;
 }
 
-/* Whether the pattern of a RewriteCond, maybe with "!" or none, tests a file
- * (mod_rewrite.c, cmd_rewritecond). */
+/* Whether the pattern of a RewriteCond, which may be NULL or begin with "!",
+ * tests a file (mod_rewrite.c, cmd_rewritecond). */
 static int is_file_test(const char *pattern)
 {
     if (pattern == NULL) {
@@ -966,7 +963,7 @@ static int is_file_test(const char *pattern)
            && strchr("defslLhxF", pattern[1]) != NULL && pattern[2] == '\0';
 }
 
-/* The file of a map or a cache, or "": what is in a dbm file has a suffix. */
+/* The file of a RewriteMap or a cache, or ""; a dbm file with its suffix. */
 static const char *word_typed(apr_pool_t *p, const char *word)
 {
     const char *colon = strchr(word, ':'), *name, *unused;
@@ -991,8 +988,8 @@ static const char *word_typed(apr_pool_t *p, const char *word)
                : colon + 1;
 }
 
-/* The file that a SecRule's operator looks at for each request (mod_security's
- * re_operators.c), or "". A Lua script is loaded at start. */
+/* Returns the file that a SecRule's operator reads for each request
+ * (mod_security's re_operators.c), or "". Lua scripts are loaded at start. */
 static const char *word_inspected(const char *word)
 {
     static const char *const operators[] = { "@inspectFile", "@validateSchema",
@@ -1009,7 +1006,7 @@ static const char *word_inspected(const char *word)
     return length > 4 && strcmp(path + length - 4, ".lua") == 0 ? "" : path;
 }
 
-/* Where a path begins in a word, and up to which characters it goes. */
+/* Where a path begins in a word; *end: the characters that may end it. */
 static const char *word_part(apr_pool_t *p, chroot_form form, const char *word,
                              const char **end)
 {
@@ -1036,9 +1033,9 @@ static const char *word_part(apr_pool_t *p, chroot_form form, const char *word,
     }
 }
 
-/* The path in word number n of a directive as far as it is literal, absolute
- * and canonical, or NULL; what follows, which depends on the request, goes to
- * *rest. */
+/* Returns the path in word number n of a directive, as far as it is literal,
+ * absolute and canonical, or NULL. Sets *rest to what follows, which depends on
+ * the request. */
 static const char *word_path(apr_pool_t *p, const chroot_directive *row,
                              char **words, int n, const char **rest)
 {
@@ -1076,8 +1073,8 @@ static const char *word_path(apr_pool_t *p, const chroot_directive *row,
                : NULL;
 }
 
-/* The path of a row that children write to: of a file the directory, where
- * they make it. */
+/* Returns the path that children write to: in a view, for a file, its
+ * directory, because they create the file there. */
 static const char *word_written(apr_pool_t *p, const char *path)
 {
     struct stat st;
@@ -1091,7 +1088,7 @@ static const char *word_written(apr_pool_t *p, const char *path)
  * The configuration's paths
  */
 
-/* Whether one more path is to be noted: what decides always is. */
+/* Whether another path is to be noted: one that decides always is. */
 static int paths_wanted(chroot_level level)
 {
     return gen.paths != NULL
@@ -1099,11 +1096,11 @@ static int paths_wanted(chroot_level level)
                || gen.paths->nelts < LOOK_PATHS);
 }
 
-/* The note of a path that is not noted */
+/* Stands in for the note of a path that is not noted */
 static chroot_path spare;
 
-/* Notes a path; at start not more than are looked at. Returns the note, which
- * has copies, or the spare one. */
+/* Notes a path if that is wanted. Returns the note, which has a copy of the
+ * path, or the spare one. */
 static chroot_path *path_note(const ap_directive_t *node, const char *path,
                               chroot_level level)
 {
@@ -1122,8 +1119,8 @@ static chroot_path *path_note(const ap_directive_t *node, const char *path,
     return note;
 }
 
-/* Notes, once, that a directive, or something that is loaded, needs a file or a
- * directory in the jail by this name. Returns the note, or the spare one. */
+/* Notes, once, that a directive, or a loaded module, needs a file or a
+ * directory of this name in the jail. Returns the note, or the spare one. */
 static chroot_path *need_add(const ap_directive_t *node, const char *path,
                              int mode, chroot_level level)
 {
@@ -1149,9 +1146,9 @@ static chroot_path *need_add(const ap_directive_t *node, const char *path,
     return note;
 }
 
-/* What nobody names and is looked for where one of these modules is loaded:
- * patterns of glob(7), with blanks between them. All but time zones, without
- * which PHP crashes, is told in the report only. */
+/* What these modules need though no directive names it: patterns of glob(7),
+ * with blanks between them. Only the report mentions it, except for time zones,
+ * without which PHP crashes. */
 static const struct {
     const char *modules;
     const char *paths;
@@ -1181,7 +1178,7 @@ static const struct {
       R_OK, FINDING_NOTE, EXECUTES, "programs (interpreters and libraries)" },
 };
 
-/* Notes what modules need, of which what is only in the report. */
+/* Notes what loaded modules need; what is only a note, for the report alone. */
 static void needs_note(apr_pool_t *p)
 {
     char *words, *word, *next;
@@ -1216,7 +1213,7 @@ static void needs_note(apr_pool_t *p)
     }
 }
 
-/* A path for the shell, quoted when it holds anything but letters, digits and
+/* A path for the shell, quoted if it contains anything but letters, digits and
  * "_./+-". */
 static const char *shell_word(apr_pool_t *p, const char *path)
 {
@@ -1234,7 +1231,7 @@ static const char *shell_word(apr_pool_t *p, const char *path)
     return apr_pstrcat(p, out, path, "'", NULL);
 }
 
-/* The cure for a path that children do not find, without a view. */
+/* Without a view: how to let children find a path. */
 static const char *copy_cure(apr_pool_t *p, const char *path)
 {
     return apr_pstrcat(p, "copy it to ",
@@ -1251,11 +1248,11 @@ static int user_may_write(const struct stat *st)
            || (st->st_mode & S_IWOTH);
 }
 
-/* What ChrootBind names so that children see a path: of a file the directory,
- * as a file is mounted as it was, and would not change with its name; but not
- * one of all kinds of things, such as /etc. NULL for a file in such a directory
- * that decides, as an old one would go on doing so, and for a directory that
- * User has to write to and cannot. */
+/* Returns what ChrootBind should name to let children see a path: for a file
+ * its directory, because children would not see a file that replaces the
+ * mounted one. In a top-level directory, such as /etc, it is the file itself,
+ * or NULL if this decides about access, because the old one would stay in
+ * force. NULL, too, for a directory that User must write to and cannot. */
 static const char *bind_meant(apr_pool_t *p, const chroot_path *path)
 {
     const char *dir = path_parent(p, path->path);
@@ -1272,9 +1269,8 @@ static const char *bind_meant(apr_pool_t *p, const chroot_path *path)
                                         : path->path;
 }
 
-/* The cure for a path that children do not find. What is written to, or made by
- * a server, is of no use as a copy; what decides about access may be a secret.
- */
+/* How to let children find a path. A copy is no use if it is written to, or if
+ * a server makes it, as a socket; what decides about access may be a secret. */
 static const char *path_cure(apr_pool_t *p, const chroot_path *path)
 {
     const char *bind;
@@ -1307,7 +1303,7 @@ static const char *path_cure(apr_pool_t *p, const chroot_path *path)
                        NULL);
 }
 
-/* A host, by its name unless it is an address, or a URL that has one. */
+/* Notes the look-up of the host that a text begins with, if it is a name. */
 static void need_host(const ap_directive_t *node, const char *host,
                       chroot_level level)
 {
@@ -1322,7 +1318,7 @@ static void need_host(const ap_directive_t *node, const char *host,
     }
 }
 
-/* What a directive needs whose words may be URLs of back ends. */
+/* Notes what a directive needs whose words may be URLs of back ends. */
 static void look_backends(const ap_directive_t *node, char **words,
                           chroot_level level)
 {
@@ -1333,7 +1329,7 @@ static void look_backends(const ap_directive_t *node, char **words,
         if (host != NULL && strstr(*words, "unix:") == NULL
             && strncasecmp(*words, "balancer:", 9) != 0) {
             host += 3;
-            do { /* AuthLDAPURL has more of them, with blanks between them */
+            do { /* AuthLDAPURL may have several, with blanks between them */
                 need_host(node, host, level);
                 host += strcspn(host, " /");
             } while (*host++ == ' ');
@@ -1350,8 +1346,8 @@ static void look_backends(const ap_directive_t *node, char **words,
     }
 }
 
-/* Words by which a directive works with names, of hosts or of owners, and what
- * these are looked up in; those of a switch, where they do not decide. */
+/* Words that make a directive look up names of hosts or owners, and the file it
+ * needs for that. is_switch: only if the directive does not decide. */
 static const struct {
     const char *word, *path;
     int is_switch;
@@ -1370,7 +1366,7 @@ static const struct {
     { "double", RESOLVER, 1 },
 };
 
-/* Variables of rules and expressions that children look up, and what in */
+/* Variables of rules and expressions that need a look-up, and in which file */
 static const char *const name_variables[][2] = {
     { "SCRIPT_USER", "/etc/passwd" },
     { "SCRIPT_GROUP", "/etc/group" },
@@ -1378,7 +1374,7 @@ static const char *const name_variables[][2] = {
 };
 #define VARIABLES (sizeof(name_variables) / sizeof(name_variables[0]))
 
-/* Whether what follows UserDir are names of users, who need not be known. */
+/* Whether a word of UserDir begins a list of users, who need not exist. */
 static int is_user_list(const char *word)
 {
     return word != NULL
@@ -1386,8 +1382,8 @@ static int is_user_list(const char *word)
                || strcasecmp(word, "enabled") == 0);
 }
 
-/* What a directive needs that works with names: without it nobody has one, and
- * what is forbidden to a name is allowed. */
+/* Notes what a directive needs that works with names. Without it no name is
+ * found, and what is forbidden to a name is allowed. */
 static void look_names(const ap_directive_t *node, char **words,
                        chroot_level level)
 {
@@ -1417,8 +1413,7 @@ static void look_names(const ap_directive_t *node, char **words,
     }
 }
 
-/* Whether every DocumentRoot of a tree is inside; *count becomes their number.
- */
+/* Whether each DocumentRoot of a tree is inside; adds how many to *count. */
 static int roots_are_inside(apr_pool_t *p, const ap_directive_t *node,
                             int *count)
 {
@@ -1441,8 +1436,8 @@ static int roots_are_inside(apr_pool_t *p, const ap_directive_t *node,
     return 1;
 }
 
-/* Whether the document root of the virtual host that a directive stands in is
- * inside; where that is none, or has none of its own, those of all. */
+/* Whether the DocumentRoot of a directive's virtual host is inside. If it is in
+ * none, or that has no DocumentRoot, all others must be inside. */
 static int root_is_inside(apr_pool_t *p, const ap_directive_t *node)
 {
     int count = 0;
@@ -1455,9 +1450,8 @@ static int root_is_inside(apr_pool_t *p, const ap_directive_t *node)
                && count > 0);
 }
 
-/* Whether a name that a RewriteCond tests is of a file that children see: it
- * begins with the jail or with a variable that names what is served, and climbs
- * nowhere. */
+/* Whether a RewriteCond tests a file that children see: the name begins with
+ * the jail, or with a variable for what is served, and has no "..". */
 static int test_is_inside(apr_pool_t *p, const ap_directive_t *node,
                           const char *name)
 {
@@ -1480,14 +1474,14 @@ static int test_is_inside(apr_pool_t *p, const ap_directive_t *node,
         }
     }
     if (strncmp(name, gen.jail, gen.length) != 0) {
-        return path_below(gen.jail, name) != NULL; /* directories everywhere */
+        return path_below(gen.jail, name) != NULL; /* a directory inside, too */
     }
     name += gen.length;
     return *name == '\0' || *name == '/'
            || strncmp(name, "%{REQUEST_URI}", 14) == 0;
 }
 
-/* Programs that a directive runs outside, on purpose. */
+/* Notes the programs that a directive runs outside the jail, on purpose. */
 static void look_pipes(const ap_directive_t *node, char **words)
 {
     for (; *words != NULL; words++) {
@@ -1498,7 +1492,8 @@ static void look_pipes(const ap_directive_t *node, char **words)
     }
 }
 
-/* Daemons of mod_wsgi: their chroot= wants outer names, and gets inner ones. */
+/* Warns of mod_wsgi's daemons. With FixRoot on, their chroot= needs outer
+ * names, and gets inner ones. */
 static void look_daemons(apr_pool_t *p, const ap_directive_t *node)
 {
     if (strstr(node->args, "chroot=") != NULL) {
@@ -1518,8 +1513,8 @@ static void look_daemons(apr_pool_t *p, const ap_directive_t *node)
                 gen.jail));
 }
 
-/* What is wrong, with FixRoot on, with a path that a directive names and that
- * is not below the jail; or NULL. */
+/* With FixRoot on: what is wrong with a path in a directive that is not below
+ * the jail, or NULL. */
 static const char *outside_error(apr_pool_t *p, const chroot_directive *row,
                                  const char *path)
 {
@@ -1546,8 +1541,8 @@ static const char *outside_error(apr_pool_t *p, const chroot_directive *row,
     return NULL;
 }
 
-/* Whether the socket of a database is followed by another host, to which libpq
- * goes on: "host=/run/postgresql,127.0.0.1". */
+/* Whether another host follows the socket of a database, so that libpq tries
+ * that next: "host=/run/postgresql,127.0.0.1". */
 static int has_second_host(const char *word, const char *path)
 {
     const char *next = strstr(word, path);
@@ -1556,7 +1551,7 @@ static int has_second_host(const char *word, const char *path)
     return *next == ',' && next[1 + strcspn(next + 1, "=, ")] != '=';
 }
 
-/* Whether a link stands in the jail at the jail's own path. */
+/* Whether the jail has a symbolic link at the jail's own path. */
 static int jail_has_link(apr_pool_t *p)
 {
     struct stat st;
@@ -1565,9 +1560,8 @@ static int jail_has_link(apr_pool_t *p)
            && S_ISLNK(st.st_mode);
 }
 
-/* With FixRoot off, paths are inner ones. The self-link would make the whole
- * jail reachable by URL below a directory that URLs are mapped to and that it
- * stands in. */
+/* With FixRoot off, where paths are inner ones: finds URLs that are mapped to a
+ * directory above the self-link, which would give the whole jail URLs. */
 static void look_exposed(apr_pool_t *p, const ap_directive_t *node,
                          const char *path)
 {
@@ -1589,8 +1583,8 @@ static struct {
     int left;
 } app;
 
-/* Notes that an application needs a path, by its first three components: as few
- * lines as possible. */
+/* Notes that an application needs a path, cut to its first three components so
+ * that the report is short. */
 static void app_need(const char *path, const char *need)
 {
     const char *end = path;
@@ -1609,8 +1603,8 @@ static void app_need(const char *path, const char *need)
     }
 }
 
-/* Whether nobody but root could have chosen what is at a path, which leads
- * through no link but may be one. */
+/* Whether nobody but root could have chosen what is at a path. The path may be
+ * a symbolic link; if it leads through one, the answer is no. */
 static int is_roots(apr_pool_t *p, const char *path)
 {
     const char *dir = path_parent(p, path);
@@ -1622,8 +1616,8 @@ static int is_roots(apr_pool_t *p, const char *path)
                    && !(st.st_mode & (S_IWGRP | S_IWOTH)) && is_roots(p, dir)));
 }
 
-/* Notes all that a link leads to, if root has chosen each step. Whether that is
- * so. */
+/* Notes all that a link leads to, if root has chosen each step. Returns whether
+ * root has. */
 static int link_needs(apr_pool_t *p, const char *path, int steps)
 {
     char target[PATH_MAX];
@@ -1643,7 +1637,7 @@ static int link_needs(apr_pool_t *p, const char *path, int steps)
     return 1;
 }
 
-/* An entry of an application's directory. nftw(3). */
+/* For nftw(3): looks at an entry of an application's directory. */
 static int app_link(const char *path, const struct stat *st, int type,
                     struct FTW *unused)
 {
@@ -1653,9 +1647,9 @@ static int app_link(const char *path, const struct stat *st, int type,
     return --app.left <= 0;
 }
 
-/* What a packaged application, at a path that URLs are mapped to, has elsewhere
- * by the rules of hier(7), or by symbolic links. Outside the jail only: root
- * opens nothing there. */
+/* Notes what a packaged application, at a path that URLs are mapped to, has
+ * elsewhere by the rules of hier(7), or by symbolic links. Looks outside the
+ * jail only: root opens nothing in it. */
 static void look_app(apr_pool_t *p, const ap_directive_t *node,
                      const char *path)
 {
@@ -1675,7 +1669,7 @@ static void look_app(apr_pool_t *p, const ap_directive_t *node,
 
     if (path_inside(path) != NULL || path_below(gen.jail, path) != NULL
         || strcmp(name, apr_filepath_name_get(ap_server_root)) == 0) {
-        return; /* httpd's icons, the latter */
+        return; /* the latter: httpd's own icons */
     }
     app.node = node;
     app.left = APP_ENTRIES;
@@ -1689,8 +1683,8 @@ static void look_app(apr_pool_t *p, const ap_directive_t *node,
     (void)nftw(path, app_link, 16, FTW_PHYS);
 }
 
-/* Whether word number n of a directive, a path with what follows it, is as
- * without a jail when children cannot use it, or somebody else's concern. */
+/* Whether it does no harm, or is reported elsewhere, if children cannot use the
+ * path in word number n of a directive, and rest, which follows it. */
 static int word_is_harmless(const chroot_directive *row, char **words, int n,
                             const char *path, const char *rest)
 {
@@ -1702,9 +1696,9 @@ static int word_is_harmless(const chroot_directive *row, char **words, int n,
            || (row->form == FORM_VALUE && has_second_host(words[n], path));
 }
 
-/* What becomes of a path, as far as it is known without looking: a pattern is
- * inside for all that is known, and what the jail is in is about the jail as
- * well. */
+/* The fate of a path, as far as it is known without looking. A pattern counts
+ * as inside; what a section, or a path with a rest, says of a directory above
+ * the jail is true of the jail, too. */
 static chroot_fate word_fate(const ap_directive_t *node,
                              const chroot_directive *row, const char *path,
                              const char *rest, int n)
@@ -1733,15 +1727,15 @@ static void view_without(const ap_directive_t *node, const char *path,
                 "leaves \"%s\" out of what children see: %s", path, why);
 }
 
-/* Whether a word of ChrootBind says how, and not what. */
+/* Whether a word of ChrootBind is its mode, and no path. */
 static int is_bind_mode(const char *word)
 {
     return strcasecmp(word, "rw") == 0 || strcasecmp(word, "ro") == 0;
 }
 
-/* Notes what word number n of a directive, a path or none and what follows it,
- * wants in the view: ChrootBind's, AccessFileName's, and what a mapping names
- * up to what depends on the request. */
+/* Notes what word number n of ChrootBind, AccessFileName or a mapping wants in
+ * the view. path is what it names, NULL if it is no path; rest depends on the
+ * request. */
 static void wish_note(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row, char **words, int n,
                       const char *path, const char *rest)
@@ -1762,7 +1756,7 @@ static void wish_note(apr_pool_t *p, const ap_directive_t *node,
     }
     if (path == NULL && (row->does & NAMES) && strchr(words[n], ':') == NULL
         && !is_user_list(words[0])) {
-        path = rest = "/"; /* UserDir: below anybody's home */
+        path = rest = "/"; /* UserDir: in any user's home */
     }
     if (path != NULL && *rest != '\0' && strchr(path + 1, '/') == NULL
         && path_below(path, gen.jail) == NULL) {
@@ -1837,7 +1831,7 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
     note->fate = word_fate(node, row, path, rest, n);
 }
 
-/* Options ExecCGI: there are programs in the directory of its section. */
+/* Options ExecCGI: looks at its section's directory, which has programs. */
 static void look_options(apr_pool_t *p, const ap_directive_t *node,
                          char **words)
 {
@@ -1860,9 +1854,9 @@ static void look_options(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
-/* A directory server that is reached by TLS: libldap reads the certificates of
- * CAs at each connection, from where its own configuration says, unless httpd's
- * does. */
+/* Finds TLS to a directory server: libldap reads the certificates of CAs at
+ * each connection, from where its own configuration says, unless httpd's does.
+ */
 static void look_ldap(const ap_directive_t *node)
 {
     if (node_last("LDAPTrustedGlobalCert") == NULL
@@ -1878,13 +1872,13 @@ static void look_ldap(const ap_directive_t *node)
     }
 }
 
-/* What there is to see in some directives beside words. */
+/* Looks at what is special about some directives, besides their paths. */
 static void node_special(apr_pool_t *p, const ap_directive_t *node,
                          const chroot_directive *row, char **words)
 {
     static const char *const unsafe[] = { "UnsafePrefixStat", NULL };
     const char *name = node->directive;
-    /* a SecRule's variables stand there as they are */
+    /* in a SecRule, variables need no %{} */
     int has_variables = row->form == FORM_INSPECT
                         || strstr(node->args, "%{") != NULL;
     size_t i;
@@ -1927,7 +1921,7 @@ static void node_special(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
-/* Looks at one directive that is in a row. */
+/* Looks at a directive that has a row. */
 static void node_look(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row)
 {
@@ -1939,7 +1933,7 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
 
     if (row->form == FORM_SECTION
         && (gen.fix_root ? !gen.dump : !paths_wanted(FINDING_NOTE))) {
-        return; /* its path is for the report, and a note */
+        return; /* with FixRoot on, its path is for the report alone */
     }
     tail = strrchr(args, '>');
     if (node->directive[0] == '<' && tail != NULL) {
@@ -1975,7 +1969,7 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
-/* Looks at all directives; p is cleared now and then. */
+/* Looks at all directives; clears p after each top-level one. */
 static void tree_look(apr_pool_t *p, chroot_name *const *rows,
                       const ap_directive_t *node)
 {
@@ -2012,8 +2006,8 @@ static apr_hash_t *host_top(apr_pool_t *p)
     return top;
 }
 
-/* Notes, for httpd's own cache of .htaccess files, that none is in the
- * directories above the jail, where a section there allows this. */
+/* Adds to httpd's own cache of .htaccess files that there is none in the
+ * directories above the jail, for sections with this AllowOverride. */
 static void above_note(apr_pool_t *p, int override)
 {
     const struct htaccess_result *known = gen.above;
@@ -2036,7 +2030,7 @@ static void above_note(apr_pool_t *p, int override)
 }
 
 /* Notes the AccessFileName files of a server in the directories above the jail:
- * what they say, children cannot read. */
+ * children cannot read them. */
 static void htaccess_note(apr_pool_t *p, const char *names)
 {
     const char *end, *path, *name;
@@ -2064,7 +2058,7 @@ static void servers_note(apr_pool_t *p, server_rec *s)
 
     for (; s != NULL; s = s->next) {
         conf = ap_get_core_module_config(s->module_config);
-        if (conf->access_name != noted) { /* nearly all have the main one's */
+        if (conf->access_name != noted) { /* most have the main server's */
             noted = conf->access_name;
             htaccess_note(p, noted);
         }
@@ -2082,7 +2076,7 @@ static void servers_note(apr_pool_t *p, server_rec *s)
 }
 
 /* mod_cgid's daemon binds its socket outside, and children connect to the same
- * name inside: where that is another place they try in vain for half a minute
+ * name inside: if that is another place, they try in vain for half a minute
  * (mod_cgid.c, connect_to_daemon). */
 static void look_cgid(apr_pool_t *p)
 {
