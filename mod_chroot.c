@@ -2109,23 +2109,24 @@ static void look_cgid(apr_pool_t *p)
 
 /* ------------------------------------------------------------------------
  * The view: with ChrootFixRoot Mount, children see a file system of their own
- * that holds ChrootDir, what URLs are mapped to and what ChrootBind names, each
- * by its own name. With On and Off the jail alone is all there is in a mount
- * namespace, where the kernel allows that. Not even root climbs out of either.
+ * that contains ChrootDir, what URLs are mapped to and what ChrootBind names,
+ * each under its own name. With On and Off, the jail is all that a mount
+ * namespace contains, if the kernel allows that. Not even root climbs out of
+ * either.
  */
 
 /* What is at a path of the view: a mount, a symbolic link, or a directory that
  * leads to one of these. */
 typedef struct {
     const char *path;   /* outside, and in the view */
-    const char *target; /* of a link */
+    const char *target; /* of a symbolic link */
     const char *writer; /* the last directory above it that User may write to */
-    const ap_directive_t *node; /* that names it */
+    const ap_directive_t *node; /* the directive that names it */
     struct stat st;             /* as it is outside */
     int bind;                   /* it is a mount */
     int writable;
     view_rank rank;
-    int below; /* a mount above it is in the view: the place is there */
+    int below; /* a mount above it provides the place */
 } view_step;
 
 /* How many mapped paths outside ChrootDir are mounted, and how many links a
@@ -2133,32 +2134,32 @@ typedef struct {
 #define VIEW_MAPPED_MAX 1024
 #define VIEW_LINKS_MAX  40
 
-/* The builder's seconds, though it needs a thousandth of one, and its stack */
+/* Seconds for the builder, which needs a millisecond, and bytes of its stack */
 #define VIEW_DEADLINE 10
 #define VIEW_STACK    65536
 
-/* What children enter, and how; httpd keeps it when a restart loads this module
- * anew. */
+/* The key under which httpd keeps what children enter, and how, when a restart
+ * loads this module anew */
 #define VIEW_KEPT "mod_chroot " CHROOT_VERSION " view"
 
 typedef struct {
-    int ns, fd;  /* its namespace, if it has its own, and its root */
-    int mount;   /* it is one of Mount */
-    int seal;    /* 0 if root did not climb out of it, or an errno */
-    int no_seal; /* children could not be locked in with one */
-    int early;   /* the last probe that came in did so early */
+    int ns, fd;  /* its namespace, or -1, and its root */
+    int mount;   /* it is a view, not the jail alone */
+    int seal;    /* 0 if root could not climb out, or an errno */
+    int no_seal; /* children could not be locked in by a namespace */
+    int early;   /* the last probe that succeeded entered early */
 } view_kept;
 
 /* This generation's plan, and what its children enter */
 static struct {
     apr_array_header_t *steps; /* of view_step *, sorted by path */
     apr_hash_t *by_path;
-    const view_step *last; /* a directory that a path led through */
+    const view_step *last; /* a directory on the way to the last path */
     const char *missing;   /* the last path that was not there */
     view_kept *kept;
     struct stat jail;
     int mapped;
-    int above_is_empty; /* no .htaccess file is above ChrootDir */
+    int above_is_empty; /* there is no .htaccess file above ChrootDir */
 } view;
 
 static int is_device(const struct stat *st)
@@ -2166,7 +2167,7 @@ static int is_device(const struct stat *st)
     return S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode);
 }
 
-/* The step at a path, a new directory when there was none. */
+/* Returns the step at a path; adds one, with st, if there is none. */
 static view_step *view_step_at(const char *path, const struct stat *st)
 {
     view_step *step = apr_hash_get(view.by_path, path, APR_HASH_KEY_STRING);
@@ -2181,8 +2182,8 @@ static view_step *view_step_at(const char *path, const struct stat *st)
     return step;
 }
 
-/* A directory on the way to an absolute path that is planned already, no link
- * and below none, as near to the path as is known at once; or NULL. */
+/* Returns the nearest planned directory that is found quickly on the way to an
+ * absolute path, or NULL. It is no symbolic link, nor below one. */
 static const view_step *view_known(const char *path)
 {
     const char *rest = view.last != NULL ? path_below(path, view.last->path)
@@ -2191,7 +2192,7 @@ static const view_step *view_known(const char *path)
     size_t length;
 
     if (rest != NULL && rest[1] != '\0') {
-        return view.last; /* the next virtual host's is beside this one's */
+        return view.last; /* the next virtual host's is often beside it */
     }
     length = strlen(path);
     while (length > 1 && (step == NULL || !S_ISDIR(step->st.st_mode))) {
@@ -2204,9 +2205,9 @@ static const view_step *view_known(const char *path)
 }
 
 /* Plans all that leads to an absolute path: directories, and symbolic links as
- * they are. User must not choose what is mounted: no link is followed that User
- * can put another in the place of. Returns the path that it really is, or NULL
- * with errno; with st, and the last directory above that User may write to. */
+ * they are. User must not choose what is mounted: no link that User could
+ * replace is followed. Returns the path that it really is, or NULL with errno;
+ * sets st, and *writer to the last directory above that User may write to. */
 static const char *view_way(apr_pool_t *p, const char *path, struct stat *st,
                             const char **writer)
 {
@@ -2301,9 +2302,9 @@ static const char *view_refusal(const char *path, view_rank rank, int writable)
     return NULL;
 }
 
-/* Plans to mount a path. What cannot be is left out, so that whatever makes it
- * later keeps no server from starting; a path that URLs are mapped to and that
- * is not there is as without a jail. */
+/* Plans to mount a path. One that cannot be mounted is left out: it may be made
+ * later, and must not keep the server from starting. A path that URLs are
+ * mapped to and that is not there is as without a jail. */
 static void view_want(apr_pool_t *p, const ap_directive_t *node,
                       const char *path, view_rank rank, int writable)
 {
@@ -2342,8 +2343,8 @@ static void view_want(apr_pool_t *p, const ap_directive_t *node,
     step->writer = writer;
 }
 
-/* Plans the files that decide about all that is below their directories, those
- * on the way. */
+/* Plans the AccessFileName files of directories on the way to what is mounted:
+ * they decide about all that is below. */
 static void view_add_access_files(apr_pool_t *p)
 {
     const char *path;
@@ -2369,8 +2370,8 @@ static void view_add_access_files(apr_pool_t *p)
     }
 }
 
-/* Plans the directory by whose sockets children talk to a module's daemon: the
- * one that a directive names, or a socket in it. */
+/* Plans the directory of the sockets by which children reach a module's daemon.
+ * directive, or else otherwise, names it or, if is_socket, a socket in it. */
 static void view_add_sockets(apr_pool_t *p, const char *module,
                              const char *directive, const char *otherwise,
                              int is_socket)
@@ -2388,8 +2389,8 @@ static void view_add_sockets(apr_pool_t *p, const char *module,
     }
 }
 
-/* Plans the names in the host's root directory, as empty directories: by them
- * mod_rewrite tells a file from a URL (prefix_stat). */
+/* Plans the names in the host's root directory, as empty directories:
+ * mod_rewrite tells a file from a URL by them (prefix_stat). */
 static void view_add_top(apr_pool_t *p)
 {
     apr_hash_index_t *each = apr_hash_first(p, gen.top);
@@ -2404,18 +2405,18 @@ static void view_add_top(apr_pool_t *p)
     }
 }
 
-/* Directories before what is in them. */
+/* Sorts directories before what is in them. */
 static int view_sorter(const void *a, const void *b)
 {
     return strcmp((*(view_step *const *)a)->path,
                   (*(view_step *const *)b)->path);
 }
 
-/* Sorts the steps, and leaves out what a mount above has brought in already. A
- * device node is mounted for itself, without nodev. What is read-only in a
- * mount that can be written to can be replaced as a whole: children are in the
- * host's mount namespace, to which a mount point of the view is a directory
- * like others, rename(2). */
+/* Sorts the steps, and leaves out what a mount above them provides already. A
+ * device node gets a mount of its own, without nodev. Warns if User can replace
+ * what is read-only in a writable mount: children stay in the host's mount
+ * namespace, where rename(2) treats a mount point of the view like any
+ * directory. */
 static void view_sort(apr_pool_t *p)
 {
     view_step **steps = (view_step **)view.steps->elts, *step, *above;
@@ -2453,7 +2454,7 @@ static void view_sort(apr_pool_t *p)
     view.steps->nelts = count;
 }
 
-/* Parent, anybody: plans the view of this generation. */
+/* Plans the view of this generation. Parent, any user. */
 static void view_plan(apr_pool_t *p, apr_pool_t *ptemp)
 {
     const char *written = ap_server_root_relative(ptemp, gen.written), *writer;
@@ -2463,7 +2464,7 @@ static void view_plan(apr_pool_t *p, apr_pool_t *ptemp)
 
     view.steps = apr_array_make(p, 64, sizeof(void *));
     view.by_path = apr_hash_make(p);
-    (void)lstat(gen.jail, &view.jail); /* children look whether it is there */
+    (void)lstat(gen.jail, &view.jail); /* children verify that it is there */
     view_want(ptemp, gen.node, gen.jail, RANK_NEEDED, 1);
     if (written != NULL && stat(written, &st) == 0) { /* no keyword */
         (void)view_way(ptemp, written, &st, &writer);
@@ -2482,7 +2483,7 @@ static void view_plan(apr_pool_t *p, apr_pool_t *ptemp)
 }
 
 /* What the builder shares with the parent: its descriptors, of which the first
- * two stay open; with which call it is busy, and how that went. */
+ * two stay open, its last system call, and how that went. */
 enum { FD_NS, FD_ROOT, FD_HOST, FD_FROM, FD_TREE, FD_PLACE, FDS };
 
 static struct {
@@ -2494,7 +2495,7 @@ static struct {
 #if CHROOT_VIEW
 static char view_stack[VIEW_STACK] __attribute__((aligned(16)));
 
-/* A system call of the builder, which does nothing once one has failed. */
+/* Makes a system call of the builder; does nothing once one has failed. */
 #define VIEW_CALL(call_, path_, ...)                                           \
     (built.error != 0 ? -1                                                     \
                       : (built.call = #call_, built.path = (path_),            \
@@ -2516,7 +2517,7 @@ static void view_flags(int fd, const char *path, unsigned flags, uint64_t set,
                     flags | AT_EMPTY_PATH, &attr, sizeof(attr));
 }
 
-/* Opens an absolute path below root without any symbolic link. */
+/* Opens an absolute path below root, following no symbolic link. */
 static int view_path(int root, const char *path)
 {
     struct open_how how = { .flags = O_PATH | O_CLOEXEC,
@@ -2538,7 +2539,7 @@ static int view_copy(const char *path)
     return tree;
 }
 
-/* An empty file system, for the view's root. */
+/* Makes an empty file system, for the view's root. */
 static int view_empty(void)
 {
     int *from = &built.fds[FD_FROM], fd;
@@ -2552,7 +2553,7 @@ static int view_empty(void)
     return fd;
 }
 
-/* Moves a mount to a place, which it closes. */
+/* Moves a mount to *place, and closes that. */
 static void view_move(int tree, int *place, const char *path)
 {
     (void)VIEW_CALL(move_mount, path, tree, "", *place, "",
@@ -2594,9 +2595,9 @@ static void view_make_step(const view_step *step)
     }
 }
 
-/* Makes what was built all there is in the namespace. As its last act the
- * builder, which is root, tries the classic way out: it climbs from there while
- * its own root directory is elsewhere. */
+/* Makes what was built the root of the namespace, and detaches all else. At
+ * last the builder, which is root, tries the classic way out: climbing by ".."
+ * while its own root directory is elsewhere. */
 static void view_enter(void)
 {
     int root = built.fds[FD_ROOT];
@@ -2613,14 +2614,14 @@ static void view_enter(void)
                          ? errno
                      : is_same(&st, &up) ? 0
                                          : EXDEV;
-        built.error = gen.mount ? 0 : built.seal; /* it is for nothing else */
+        built.error = gen.mount ? 0 : built.seal; /* else it is for the seal */
     }
 }
 
-/* The builder: root, a process of its own with the memory and descriptors of
+/* The builder: a process of its own, root. It has the memory and descriptors of
  * the parent, which waits; namespace, root, working directory and signal
- * handlers are its own. Only system calls. A deadline ends it. What it builds
- * is mounted on "/", since no path leads from there into that. */
+ * handlers are its own. It makes only system calls, and an alarm ends it. What
+ * it builds is mounted over "/", because no path leads from there into that. */
 static int view_main(void *unused)
 {
     static const char *const ns = "/proc/self/ns/mnt", *const root = "/";
@@ -2635,7 +2636,7 @@ static int view_main(void *unused)
     (void)alarm(VIEW_DEADLINE);
     fds[FD_NS] = VIEW_CALL(openat, ns, AT_FDCWD, ns, O_RDONLY | O_CLOEXEC);
     fds[FD_HOST] = VIEW_CALL(openat, root, AT_FDCWD, root, O_PATH | O_CLOEXEC);
-    /* from here on "/" is the namespace's, if the server is in a chroot, too */
+    /* from here on "/" is the namespace's, even if the server is in a chroot */
     (void)VIEW_CALL(setns, ns, fds[FD_NS], CLONE_NEWNS);
     view_flags(AT_FDCWD, root, AT_RECURSIVE, 0, MS_SLAVE);
     fds[FD_ROOT] = gen.mount ? view_empty() : view_copy(gen.jail);
@@ -2652,8 +2653,8 @@ static int view_main(void *unused)
     return 0;
 }
 
-/* Builds what children will enter. Returns an errno, or 0: then built has its
- * first two descriptors, otherwise none is left open. */
+/* Builds what children will enter. Returns 0, with the first two descriptors of
+ * built open, or an errno, with none open. */
 static int view_build(void)
 {
     sigset_t all, old;
@@ -2690,7 +2691,7 @@ static int view_build(void)
 }
 #endif /* CHROOT_VIEW */
 
-/* What the last generation's children entered. */
+/* Returns what the last generation's children entered; httpd retains it. */
 static view_kept *view_last(void)
 {
     view_kept *kept = ap_retained_data_get(VIEW_KEPT);
@@ -2702,8 +2703,8 @@ static view_kept *view_last(void)
     return kept;
 }
 
-/* Puts something in the place of that. It goes when nobody is in it any more:
- * whoever is has its namespace open. */
+/* Replaces what kept has. The old namespace ends when no child is in it any
+ * more, because each child has it open. */
 static void view_keep(view_kept *kept, int ns, int fd, int seal)
 {
     fd_close(&kept->ns);
@@ -2714,11 +2715,11 @@ static void view_keep(view_kept *kept, int ns, int fd, int seal)
     kept->mount = gen.mount;
 }
 
-/* Parent, root: makes what children of this generation will enter, gen.fd: a
- * view, or the jail, sealed if that is possible. A restart tries twice to make
- * a view; when it cannot have one, its children see the last one, if ChrootDir
- * is there. Returns an errno that was logged, or 0; of the jail itself that is
- * errno, and gen.fd -1. */
+/* Makes what children of this generation will enter, gen.fd: a view, or the
+ * jail, sealed if possible. Parent, root. A restart tries twice to build a
+ * view; if that fails, its children enter the last one, if the same ChrootDir
+ * is in it. Returns an errno that was logged, or 0; if the jail cannot be
+ * opened, 0 with errno, and gen.fd is -1. */
 static int view_open(server_rec *s)
 {
     view_kept *kept = view.kept = view_last();
@@ -2756,23 +2757,23 @@ static int view_open(server_rec *s)
         if (!again) {
             return rv;
         }
-        view.above_is_empty = 0; /* of another view it is not known */
+        view.above_is_empty = 0; /* not known of another generation's view */
     }
     gen.fd = kept->fd;
     return 0;
 }
 
-/* Parent: whether children, one of which could not be locked in, can enter the
- * jail without a seal, as long as this server runs. At a restart they go on as
- * the last ones did. */
+/* Parent, after a probe could not be locked in: whether children can enter the
+ * jail without a seal, as long as this server runs. At a restart they cannot:
+ * they enter as the last ones did. */
 static int view_unseal(void)
 {
     view.kept->no_seal |= !gen.mount && view.kept->ns != -1 && !is_restart();
     return !gen.mount && view.kept->ns != -1 && view.kept->no_seal;
 }
 
-/* The mode in force, and whether the way out of a chroot was tried, and led
- * nowhere. */
+/* The mode in force, and whether it is sealed: root tried to climb out, and
+ * could not. */
 static const char *fix_root_name(apr_pool_t *p)
 {
     const char *name = gen.mount ? "Mount" : gen.fix_root ? "On" : "Off";
@@ -2784,7 +2785,7 @@ static const char *fix_root_name(apr_pool_t *p)
                               &view.kept->seal);
 }
 
-/* A line for each thing in the view but directories that lead to another. */
+/* Prints a line for each mount and symbolic link of the view. */
 static void view_report(apr_file_t *out)
 {
     const view_step *step;
@@ -2818,9 +2819,9 @@ static int is_jail(const struct stat *st)
 }
 
 /* Whether the directory name in the directory fd is the jail or below it: 1 or
- * 0, or -1 with errno when it cannot be found out, ENOENT and ESRCH only when
- * there is no such directory. Climbs by ".." up to a root: the jail that is
- * met in another mount is none, it does not hold whoever climbs on. */
+ * 0, or -1 with errno if that cannot be found out; ENOENT and ESRCH mean that
+ * there is no such directory. Climbs by ".." up to a root, which must be the
+ * jail: the jail in another mount would not stop a process that climbs. */
 static int dir_is_inside(int fd, const char *name)
 {
     struct stat st, below = { 0 };
@@ -2847,11 +2848,11 @@ static int dir_is_inside(int fd, const char *name)
     return answer;
 }
 
-/* This process must not serve: it waits and goes, without running anybody's
- * exit handlers, and the parent tries again. CHILDSICK would make event and
- * worker end the server when no child is left (AH02324), which User could bring
- * about from the jail; CHILDFATAL ends it, and orphans prefork's other
- * children. */
+/* Ends this process, which must not serve. It waits, then exits without running
+ * exit handlers, and the parent tries again. APEXIT_CHILDSICK would make event
+ * and worker end the server when no child is left (AH02324), which User could
+ * bring about from the jail; APEXIT_CHILDFATAL ends it, and orphans prefork's
+ * other children. */
 static void child_fails(void)
 {
     if (child.probing) {
@@ -2862,7 +2863,7 @@ static void child_fails(void)
 }
 
 #if CHROOT_LATE
-/* Milliseconds: how long a child waits for an answer */
+/* Milliseconds that a child waits for an answer */
 #define JAILER_DEADLINE 10000
 
 /* The jailer's ends of the two pipes, the child it is for, and its stack */
@@ -2870,10 +2871,10 @@ static int jailer_ask, jailer_answer;
 static pid_t jailer_child;
 static char jailer_stack[JAILER_STACK] __attribute__((aligned(16)));
 
-/* A process of its own, root, all signals blocked for ever, that shares root
- * and working directory with the child (CLONE_FS) and memory with nobody: only
- * async-signal-safe calls. Goes when it has answered, or when the child has.
- */
+/* The jailer: a process of its own, root, with all signals blocked. It shares
+ * root and working directory with the child (CLONE_FS) and memory with nobody,
+ * so it makes only async-signal-safe calls. It exits when it has answered, or
+ * when the child is gone. */
 static int jailer_main(void *unused)
 {
     chroot_answer answer = { NULL, 0 };
@@ -2882,8 +2883,8 @@ static int jailer_main(void *unused)
 
     close(child.ask);
     close(child.answer);
-    /* PR_SET_PDEATHSIG needs a parent that is root when it dies, and the end
-     * of file one that has forked nobody */
+    /* PR_SET_PDEATHSIG would need a parent that is root when it dies; end of
+     * file would need one that has forked nobody */
     while (poll(&asked, 1, JAILER_POLL) != 1) {
         if (getppid() != jailer_child) {
             return 0;
@@ -2922,8 +2923,8 @@ static int jailer_clone(void)
     return rv;
 }
 
-/* Starts the jailer of this child, which is still root. Returns when it
- * waits to be asked. */
+/* Starts the jailer of this child, which is still root. Returns when the jailer
+ * can be asked. */
 static void jailer_start(server_rec *s)
 {
     int ask[2], answer[2], rv;
@@ -2952,8 +2953,8 @@ static void jailer_start(server_rec *s)
     close(jailer_answer);
 }
 
-/* Has the jailer close the jail around this child, all its threads included,
- * and waits until it is gone. Whether it says that it has done so. */
+/* Has the jailer move this child, with all its threads, into the jail, and
+ * waits for the jailer to exit. Returns whether it reports success. */
 static int jailer_act(server_rec *s)
 {
     chroot_answer answer = { NULL, 0 };
@@ -3004,11 +3005,11 @@ static int jailer_act(server_rec *s)
 #endif /* CHROOT_LATE */
 
 /* ------------------------------------------------------------------------
- * Verifying: the child trusts nobody, each of these says what is wrong
+ * Verifying: the child trusts nobody; each function logs what is wrong
  */
 
-/* Whether root and working directory of this process are the jail, and User
- * can look anything up in it. */
+/* Whether this process has the jail as root and working directory, and User may
+ * search it. */
 static int verify_root(server_rec *s)
 {
     struct stat st, jail;
@@ -3030,8 +3031,8 @@ static int verify_root(server_rec *s)
     return 1;
 }
 
-/* Whether this process is in Group and can never be root again: neither its
- * real, effective nor saved user id is 0. */
+/* Whether this process is in Group and can never be root again: none of its
+ * real, effective and saved user ids is 0. */
 static int verify_user(server_rec *s)
 {
     if (getuid() == 0 || geteuid() == 0 || setuid(0) == 0 || seteuid(0) == 0) {
@@ -3049,8 +3050,8 @@ static int verify_user(server_rec *s)
     return 1;
 }
 
-/* Logs that a thread or a descriptor, named by what and which, could not be
- * looked at, with errno; unless it has just ended: then there is no harm. */
+/* Logs, with errno, that a thread or a descriptor could not be looked at, and
+ * returns 0; or 1 if it has just ended, which does no harm. */
 static int verify_failed(server_rec *s, const char *what, const char *which)
 {
     int rv = errno;
@@ -3063,7 +3064,7 @@ static int verify_failed(server_rec *s, const char *what, const char *which)
     return 0;
 }
 
-/* Logs that a thread or a descriptor breaks out of the jail. */
+/* Logs that a thread or a descriptor breaks out of the jail. Returns 0. */
 static int verify_broken(server_rec *s, const char *what, const char *which,
                          const char *how)
 {
@@ -3093,7 +3094,7 @@ static int verify_capabilities(server_rec *s, const char *tid)
 }
 
 /* Whether a descriptor of this process, or of a thread with a table of its own,
- * is a terminal; one that was hung up still is. Linux, admin-guide/devices.txt.
+ * is a terminal; one that was hung up counts. Linux, admin-guide/devices.txt.
  */
 static int is_terminal(int fd, const struct stat *st)
 {
@@ -3107,10 +3108,10 @@ static int is_terminal(int fd, const struct stat *st)
                || isatty(fd));
 }
 
-/* Whether a descriptor, an entry of the directory dir or, for -1, of this
- * process, is no terminal, and no directory outside: fchdir(2) and openat(2)
- * would leave through it. The two that this is found out with are closed when
- * it was. */
+/* Whether a descriptor is neither a terminal nor a directory outside, through
+ * which fchdir(2) and openat(2) would leave the jail. It is an entry of the
+ * directory dir or, if that is -1, one of this process. The two descriptors
+ * that are used to find this out do not count: they are closed afterwards. */
 static int verify_descriptor(server_rec *s, int dir, const char *fd)
 {
     long number = strtol(fd, NULL, 10);
@@ -3139,8 +3140,8 @@ static int verify_descriptor(server_rec *s, int dir, const char *fd)
            || verify_broken(s, "descriptor", fd, "is a directory outside of");
 }
 
-/* Calls look for each entry of the directory fd, and closes it. Whether all
- * answers were yes. */
+/* Calls look for each entry of the directory fd, and closes that. Returns
+ * whether all were right. */
 static int verify_each(server_rec *s, int fd, const char *what,
                        int (*look)(server_rec *s, int dir, const char *name))
 {
@@ -3165,8 +3166,8 @@ static int verify_each(server_rec *s, int fd, const char *what,
     return ok;
 }
 
-/* Warns of processes that a module forked in child_init: they have stayed
- * outside. The jailer is gone by now. proc(5): /proc/PID/task/TID/children. */
+/* Warns of processes that a module forked in child_init: they stay outside. The
+ * jailer has exited by now. proc(5): /proc/PID/task/TID/children. */
 static void warn_of_children(server_rec *s, int tasks, const char *tid)
 {
     char text[256];
@@ -3185,8 +3186,8 @@ static void warn_of_children(server_rec *s, int tasks, const char *tid)
     fd_close(&fd);
 }
 
-/* Whether a thread, an entry of the directory tasks, is as locked in as the
- * process: one that had called unshare(2) is not. */
+/* Whether a thread, an entry of the directory tasks, is locked in like the
+ * process: one that called unshare(2) is not. */
 static int verify_thread(server_rec *s, int tasks, const char *tid)
 {
     char name[32];
@@ -3215,8 +3216,8 @@ static int verify_thread(server_rec *s, int tasks, const char *tid)
            && verify_each(s, fd, "descriptor", verify_descriptor);
 }
 
-/* How many descriptors this process can have: as many as its table has room
- * for, proc(5), or is allowed to have. */
+/* How many descriptors this process can have: the size of its table, proc(5),
+ * or else its limit. */
 static long descriptors_max(void)
 {
     char text[4096];
@@ -3236,8 +3237,8 @@ static long descriptors_max(void)
 }
 
 /* Whether this process, which has just been jailed and has dropped root, is
- * really locked in. Late, that is asked of every thread, by /proc; early,
- * threads were made inside, and descriptors are tried one by one. */
+ * really locked in. If late, checks every thread, through /proc; if early,
+ * threads are created inside, and descriptors are tried one by one. */
 static int verify(server_rec *s)
 {
     char number[16];
@@ -3263,10 +3264,10 @@ static int verify(server_rec *s)
 }
 
 /* ------------------------------------------------------------------------
- * Looking at the jail: what should not be there is warned of
+ * Looking at the jail: warnings about what should not be there
  */
 
-/* The same as finding_add(), about something in the file system. */
+/* The same as finding_add(), for something in the file system. */
 static void finding_file(const char *path, const struct stat *st,
                          const char *text)
 {
@@ -3275,8 +3276,8 @@ static void finding_file(const char *path, const struct stat *st,
                 (unsigned)st->st_mode & 07777, text);
 }
 
-/* One component of the jail's path: whoever may write to it can put another
- * directory in the jail's place. */
+/* Warns if somebody but root may write to a component of the jail's path, and
+ * so put another directory in the jail's place. */
 static void inspect_component(const char *path)
 {
     struct stat st;
@@ -3295,8 +3296,8 @@ static void inspect_component(const char *path)
     }
 }
 
-/* Every component of the jail's path, and of the one that ChrootDir names when
- * that gets there through symbolic links. */
+/* Looks at every component of the jail's path and, if ChrootDir names the jail
+ * through symbolic links, of that path, too. */
 static void inspect_path(apr_pool_t *p)
 {
     const char *end, *path;
@@ -3330,7 +3331,8 @@ static int device_is_harmless(dev_t device)
 #endif
 }
 
-/* Something in the jail, whose names others may have chosen. */
+/* Adds a finding about a file in the jail, whose name others may have chosen.
+ */
 static void finding_inside(apr_pool_t *p, const char *dir, const char *name,
                            const struct stat *st, const char *text)
 {
@@ -3339,9 +3341,9 @@ static void finding_inside(apr_pool_t *p, const char *dir, const char *name,
                  st, text);
 }
 
-/* One entry of a directory in the jail: device nodes, set-user-id files and a
- * mounted /proc are ways out of it, unless the mount forbids that. Whether it
- * is a directory to look into. */
+/* Looks at an entry of a directory in the jail: device nodes, set-user-id files
+ * and a mounted /proc are ways out, unless the mount forbids them. Returns
+ * whether it is a directory to look into. */
 static int inspect_entry(apr_pool_t *p, int fd, const char *dir,
                          const char *name)
 {
@@ -3377,9 +3379,9 @@ static int inspect_entry(apr_pool_t *p, int fd, const char *dir,
     return S_ISDIR(st.st_mode);
 }
 
-/* The top levels of the jail, as User from inside: root opens nothing in it. A
- * directory, "" at first, is looked at before those in it; left counts the
- * entries still to look at. */
+/* Looks at the top levels of the jail, as User from inside: root opens nothing
+ * in it. A directory, "" at first, is looked at before those in it; *left is
+ * how many entries may still be looked at. */
 static void inspect_inside(apr_pool_t *p, const char *path, int depth,
                            int *left)
 {
