@@ -3420,15 +3420,15 @@ static void inspect_inside(apr_pool_t *p, const char *path, int depth,
  * The life of a generation
  */
 
-/* How often a probe is tried that somebody ends, and milliseconds: how long
- * each may take */
+/* How often to try a probe that somebody kills, and how many milliseconds each
+ * may take */
 #define PROBE_TRIES    3
 #define PROBE_DEADLINE 5000
 
 /* Bytes: for what a probe finds in the jail */
 #define FOUND_SIZE 65536UL
 
-/* Opens the jail, once: what children enter is what was checked. Returns an
+/* Opens the jail once, so that children enter what was checked. Returns an
  * errno that was logged, or 0. */
 static int jail_open(apr_pool_t *p, server_rec *s)
 {
@@ -3456,8 +3456,8 @@ static int jail_open(apr_pool_t *p, server_rec *s)
     return 0;
 }
 
-/* Whether TZ is a rule and not the name of a file: POSIX.1, XBD 8.3, a name
- * of three letters or more, or in <>, and an offset. */
+/* Whether TZ is a rule, not the name of a file: a name of three letters or
+ * more, or in <>, and an offset (POSIX.1, XBD 8.3). */
 static int zone_is_rule(const char *zone)
 {
     const char *c = zone;
@@ -3480,8 +3480,8 @@ static int zone_is_rule(const char *zone)
     return apr_isdigit(*c);
 }
 
-/* The rule in the last line of a TZif file, tzfile(5), or NULL. "UTC" for that
- * zone: it needs no file, but glibc takes it when it is within reach, and
+/* Returns the rule in the last line of a TZif file, tzfile(5), or NULL. For
+ * UTC, "UTC": this needs no file, and where glibc can read that zone's file it
  * converts times with fewer instructions than by a rule. */
 static const char *zone_rule(apr_pool_t *p, const char *path)
 {
@@ -3528,7 +3528,7 @@ static const char *zone_for_children(apr_pool_t *p)
 }
 
 #ifdef __GLIBC__
-/* Loads a library for good; its name is added to those that are loaded. */
+/* Loads a library for good, and adds its name to loaded. */
 static void preload_library(apr_array_header_t *loaded, const char *name)
 {
     int i;
@@ -3543,9 +3543,9 @@ static void preload_library(apr_array_header_t *loaded, const char *name)
     }
 }
 
-/* The name service modules of the lines for hosts, which glibc would load at
- * the first look-up, and for groups, which each child would load to become
- * User. nsswitch.conf(5). */
+/* Loads the name service modules for hosts, which glibc would load at the first
+ * look-up, and for groups, which each child would load to become User.
+ * nsswitch.conf(5). */
 static void preload_name_services(apr_array_header_t *loaded)
 {
     char line[1024], library[128];
@@ -3571,8 +3571,8 @@ static void preload_name_services(apr_array_header_t *loaded)
 #endif
 
 /* Loads what glibc and APR would load at first use, when it is out of reach:
- * libgcc_s for pthread_exit(3), name services, the drivers of apr_dbm. What is
- * not installed outside is missed by nobody. Returns the names. */
+ * libgcc_s for pthread_exit(3), name services, the drivers of apr_dbm. Ignores
+ * what is not installed. Returns the names. */
 static apr_array_header_t *preload(apr_pool_t *p)
 {
     static const char *const dbm[] = { "db", "gdbm", "ndbm" };
@@ -3594,8 +3594,8 @@ static apr_array_header_t *preload(apr_pool_t *p)
     return loaded;
 }
 
-/* Whether the server may confine anybody at all; says why not. A server with
- * ambient CAP_SYS_CHROOT and without root would leave it to its children. */
+/* Whether the server can confine its children; logs why not. One with ambient
+ * CAP_SYS_CHROOT but without root would leave this capability to them. */
 static int may_confine(server_rec *s)
 {
     static const char *const rooted[] = { "mpm_itk.c", "mod_ruid2.c" };
@@ -3633,8 +3633,8 @@ static int untraceable(void)
 #endif
 }
 
-/* Whether User may look something up in the jail, and with FixRoot, as without
- * a jail, on the way there. */
+/* Whether User may search the jail and, with FixRoot on, the directories above
+ * it, as without a jail. */
 static int may_search(void)
 {
     if (gen.mount) { /* in the view, by the path that it has outside */
@@ -3662,14 +3662,14 @@ static int chroot_open_logs(apr_pool_t *pconf, apr_pool_t *plog,
     return OK;
 }
 
-/* The end of the way into the jail, for an MPM child or a probe that has
- * dropped root: late, it opens /proc now, which nobody else can inherit, and
- * has the jailer act. Whether it is locked in. */
+/* Completes the entry of an MPM child or a probe that has dropped root. If
+ * late, opens /proc/self/task, which no other process can inherit any more, and
+ * has the jailer act. Returns whether this process is locked in. */
 static int enter(server_rec *s)
 {
     int rv;
 
-    /* a child that is told to stop while it starts was left to mod_unixd */
+    /* mod_unixd has jailed a child that was told to stop while it started */
     if (child.is_child && gen.late) {
         child.tasks = open("/proc/self/task",
                            O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -3690,8 +3690,9 @@ static int enter(server_rec *s)
 /* The self-link: with FixRoot on, a symbolic link in the jail at the jail's own
  * path makes outer names valid for children. It leads to the jail's root
  * through a directory that only the jail has: without a jail it leads nowhere,
- * and gives no file a second URL. What an administrator makes may be relative:
- * one ".." less than the jail's path has components. */
+ * and gives no file a second URL. Returns the relative target that an
+ * administrator may use instead: one ".." less than the jail's path has
+ * components. */
 static const char *link_relative(apr_pool_t *p)
 {
     const char *up = ".", *c;
@@ -3702,7 +3703,7 @@ static const char *link_relative(apr_pool_t *p)
     return up;
 }
 
-/* Whether the link is there, for a process that is in the jail. */
+/* Whether the self-link is there, as seen by a process in the jail. */
 static int link_is_right(const char *relative)
 {
     char target[PATH_MAX];
@@ -3716,8 +3717,8 @@ static int link_is_right(const char *relative)
            && is_same(&root, &there);
 }
 
-/* Whether what runs a program is missing: the interpreter of a script, or the
- * one that loads libraries. User, in the jail. */
+/* Whether what runs a program is missing: a script's interpreter or the dynamic
+ * loader. User, in the jail. */
 static int program_is_broken(int dir, const char *name)
 {
     int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -3738,14 +3739,14 @@ static int program_is_broken(int dir, const char *name)
         path[strcspn(path, " \t\r\n")] = '\0';
     }
     else if (strncmp(text + 1, "\177ELF", 4) == 0) {
-        path = memmem(text, n, "/lib", 4); /* what is before need not end */
+        path = memmem(text, n, "/lib", 4); /* no "\0" need precede it */
         path = path != NULL && strstr(path, "/ld-") != NULL ? path : NULL;
     }
     return path != NULL && access(path, X_OK) == -1;
 }
 
-/* Whether there is such a program in a directory, or a file is one. Not more
- * are looked at in all than time allows: many hosts may have one directory. */
+/* Whether a directory has such a program, or a file is one. A limit applies to
+ * all calls together, because many hosts may share a directory. */
 static int has_broken_program(const char *path)
 {
     static int left = INSPECT_ENTRIES;
@@ -3779,8 +3780,8 @@ static int dir_is_empty(const char *path)
     return dir != NULL && closedir(dir) == 0 && count < 3;
 }
 
-/* Whether a path is in a condition or an expression, to which a directory on
- * the way to something else in a view is there. */
+/* Whether a condition or an expression tests a path: for these, a directory of
+ * the view exists even if it only leads to something else. */
 static int path_is_tested(const chroot_path *path)
 {
     return path->level == FINDING_ERROR && path->need == NULL
@@ -3788,8 +3789,8 @@ static int path_is_tested(const chroot_path *path)
                || strcasecmp(path->node->directive, "RewriteCond") == 0);
 }
 
-/* What this process, which sees the jail as root, can do with a path. Programs
- * are looked at before what they need. */
+/* What this process, to which the jail is "/", can do with a path. Call it for
+ * programs before the paths that they need. */
 static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
 {
     static int broken;
@@ -3811,7 +3812,7 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
         return FATE_INSIDE;
     }
     if (gen.fix_root && path->need == NULL) {
-        name = inner; /* what is outside was known before */
+        name = inner; /* paths outside have a fate already */
     }
     if (stat(name, &st) == -1) {
         return errno == EACCES         ? FATE_UNREADABLE
@@ -3820,7 +3821,7 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
     }
     if (gen.mount && S_ISDIR(st.st_mode) && st.st_dev == gen.dev
         && !path_is_tested(path)) {
-        return FATE_MISSING; /* what is in the view is below it */
+        return FATE_MISSING; /* it only leads to what is in the view */
     }
     if (mode == W_OK && statvfs(name, &fs) == 0 && (fs.f_flag & ST_RDONLY)) {
         return FATE_READ_ONLY;
@@ -3845,7 +3846,7 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
                : FATE_INSIDE;
 }
 
-/* What a probe sees as User from inside, for its parent: findings, a digit and
+/* What a probe sees as User from inside, for the parent: findings, a digit and
  * a text each, up to an empty one; and the fates of all paths. */
 typedef struct {
     size_t size; /* of what is in found */
@@ -3901,12 +3902,12 @@ static void look(apr_pool_t *p, chroot_seen *seen)
     }
 }
 
-/* What a probe does, as a process of its own, and answers. */
+/* What a probe does in a process of its own; its exit status is the result. */
 typedef chroot_probe (*chroot_act)(apr_pool_t *p, server_rec *s,
                                    chroot_seen *seen);
 
-/* Does what an MPM child will do, the hooks of all modules included, and serves
- * nobody. */
+/* Enters the jail as an MPM child will, with the drop_privileges hooks of all
+ * modules, but serves nobody. */
 static chroot_probe act_enter(apr_pool_t *p, server_rec *s, chroot_seen *seen)
 {
     child.probing = gen.configured = 1;
@@ -3923,8 +3924,8 @@ static chroot_probe act_enter(apr_pool_t *p, server_rec *s, chroot_seen *seen)
     return PROBE_OK;
 }
 
-/* Starts PHP as a start does, its hook wants that twice, and hands over the
- * values of its settings that name paths. */
+/* Runs PHP's post_config hook, twice as at a start, and hands over the values
+ * of its settings that name paths. */
 static chroot_probe act_php(apr_pool_t *p, server_rec *s, chroot_seen *seen)
 {
     const apr_array_header_t *hooks = ap_hook_get_post_config();
@@ -3962,8 +3963,8 @@ static chroot_probe act_search(apr_pool_t *p, server_rec *s, chroot_seen *seen)
     return PROBE_OK;
 }
 
-/* Waits for the end of a probe, and ends it at its deadline: it is User for a
- * moment, and User's processes in the jail may stop it. Returns an errno, or
+/* Waits for a probe to end, and kills it at its deadline: it is User for a
+ * moment, so User's processes in the jail could stop it. Returns an errno, or
  * 0. */
 static int probe_wait(pid_t pid, int *status)
 {
@@ -3986,8 +3987,8 @@ static int probe_wait(pid_t pid, int *status)
     return ETIMEDOUT; /* not even SIGKILL ends it */
 }
 
-/* Forks a probe and returns its answer; again, a few times, when somebody has
- * ended it before it could. */
+/* Forks a probe and returns its answer. Tries again, up to PROBE_TRIES times,
+ * if it was killed before it answered. */
 static chroot_probe probe(apr_pool_t *p, server_rec *s, chroot_act act,
                           chroot_seen *seen)
 {
@@ -4019,9 +4020,9 @@ static chroot_probe probe(apr_pool_t *p, server_rec *s, chroot_act act,
     return PROBE_FAILED;
 }
 
-/* Makes the link in the jail, with the directories above it, in a process that
- * is chrooted into it already and cannot be led anywhere else. Returns an
- * errno, LINK_WRONG, or 0 when the link is there. */
+/* Makes the self-link, and the directories above it, in a process that is in
+ * the jail already, so that no path leads it out. Returns an errno, LINK_WRONG,
+ * or 0 if the link is there. */
 static int link_make_inside(const char *relative)
 {
     char part[PATH_MAX];
@@ -4055,7 +4056,7 @@ static chroot_probe act_link(apr_pool_t *p, server_rec *s, chroot_seen *seen)
                : link_make_inside(relative);
 }
 
-/* Parent, root, at start: sees to it that the link is there. Whether it is. */
+/* Makes the self-link if there is none; parent, root. Whether it is there. */
 static int link_make(apr_pool_t *p, server_rec *s)
 {
     int rv = (int)probe(p, s, act_link, NULL);
@@ -4077,7 +4078,7 @@ static int link_make(apr_pool_t *p, server_rec *s)
     return 0;
 }
 
-/* Memory for what is seen that is shared with a probe, or NULL. */
+/* Maps memory, shared with a probe, for what it sees. Returns it, or NULL. */
 static chroot_seen *seen_map(server_rec *s)
 {
     chroot_seen *seen;
@@ -4098,8 +4099,8 @@ static chroot_seen *seen_map(server_rec *s)
     return seen;
 }
 
-/* Takes over what a probe has seen, if it came that far. It was User: nothing
- * in there is relied on. */
+/* Takes over what a probe has seen, if it succeeded, and unmaps it. The probe
+ * was User: nothing in there is trusted. */
 static void seen_unmap(chroot_seen *seen, chroot_probe answer)
 {
     const char *text;
@@ -4151,8 +4152,8 @@ static void look_php(apr_pool_t *p, server_rec *s)
     (void)munmap(seen, size);
 }
 
-/* Decides once per generation how its children enter the jail, late where
- * that is possible. Says why when they cannot. */
+/* Decides once per generation how its children enter the jail, late if
+ * possible. Logs why if they cannot. */
 static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
 {
     chroot_seen *seen = seen_map(s);
@@ -4198,10 +4199,9 @@ static chroot_probe probe_entry(apr_pool_t *p, server_rec *s)
     return answer;
 }
 
-/* Whether the server goes on, and how its children enter the jail: so that what
- * lies in it, or runs in it, does not end a server that was up, a restart goes
- * on as the last generation did when its probe fails. Children verify
- * themselves. */
+/* Whether the server goes on, and how its children enter the jail. A restart
+ * whose probe fails goes on as the last generation did, so that nothing in the
+ * jail can end a running server; children verify themselves. */
 static int goes_on(server_rec *s, chroot_probe answer)
 {
     if (answer == PROBE_OK) {
@@ -4227,8 +4227,8 @@ static int need_is_of_module(const chroot_path *path)
     return path->need != NULL && strchr(path->need, '(') != NULL;
 }
 
-/* Whether children see what is at a path: it is in the jail, or above it, where
- * there are directories; or in the view, behind a link there, or on the way. */
+/* Whether children see what is at a path: in the jail or a directory above it;
+ * in the view, also behind a symbolic link there, or on the way to a mount. */
 static int is_seen(apr_pool_t *p, const char *path)
 {
     const view_step *step;
@@ -4251,7 +4251,7 @@ static int is_seen(apr_pool_t *p, const char *path)
     return 0;
 }
 
-/* What there is to say of something that is needed and missing, or NULL. */
+/* What to report of a need that is missing, or NULL. */
 static const char *need_finding(apr_pool_t *p, const chroot_path *path,
                                 int is_there)
 {
@@ -4267,8 +4267,8 @@ static const char *need_finding(apr_pool_t *p, const chroot_path *path,
                     : NULL;
 }
 
-/* What there is to say of a path that children cannot use, or NULL when it is
- * as without a jail. Root opens nothing in the jail. */
+/* What to report of a path that children cannot use, or NULL if it is as
+ * without a jail. Root opens nothing in the jail. */
 static const char *path_finding(apr_pool_t *p, const chroot_path *path)
 {
     const char *name = path->path, *inner = path_inside(name);
@@ -4311,7 +4311,7 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
                      : !is_there
                            && (!gen.mount || path->level != FINDING_ERROR
                                || is_seen(p, name))) {
-        return NULL; /* what decides may be made later */
+        return NULL; /* but what decides may be made later */
     }
     return inner != NULL && !gen.mount
                ? apr_psprintf(p,
@@ -4324,7 +4324,7 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
                               path_cure(p, path));
 }
 
-/* Adds what there is to say about the configuration's paths, once each. */
+/* Adds the findings about the configuration's paths, each once. */
 static void paths_find(apr_pool_t *p)
 {
     apr_hash_t *said = apr_hash_make(p);
@@ -4370,7 +4370,7 @@ static void paths_find(apr_pool_t *p)
     }
 }
 
-/* Looks at what was not known before children could be asked. */
+/* Adds the findings that had to wait for a probe. */
 static void find_all(apr_pool_t *p)
 {
     paths_find(p);
@@ -4388,8 +4388,8 @@ static void find_all(apr_pool_t *p)
     inspect_path(p);
 }
 
-/* Warns of a log that is a terminal: children write it to nowhere. Standard
- * input, output and error are not expected to be one. */
+/* Warns of a log that is a terminal: what children write to it is lost. Does
+ * not look at standard input, output and error. */
 static void terminals_warn(server_rec *s)
 {
     struct stat st;
@@ -4411,7 +4411,7 @@ static void terminals_warn(server_rec *s)
     }
 }
 
-/* Parent, root, one thread; everybody else is configured. */
+/* Parent, root, one thread; all other modules are configured. */
 static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                               apr_pool_t *ptemp, server_rec *s)
 {
@@ -4432,7 +4432,7 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
         if (findings_log(s, FINDING_ERROR) > 0 && !is_restart()) {
             return HTTP_INTERNAL_SERVER_ERROR;
         }
-        gen.paths = NULL; /* ptemp goes */
+        gen.paths = NULL; /* they are in ptemp */
         ap_log_error(
             APLOG_MARK, APLOG_NOTICE, 0, s,
             "mod_chroot " CHROOT_VERSION
@@ -4442,14 +4442,14 @@ static int chroot_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     return OK;
 }
 
-/* Parent; the last thing before the MPM runs, in every generation. */
+/* Parent; the last hook before the MPM runs, in every generation. */
 static void chroot_optional_fn_retrieve(void)
 {
     gen.configured = gen.jail != NULL;
 }
 
-/* Parent. The MPM's state is STARTING here as in its children, so what other
- * modules fork between these two would be taken for one: a daemon outside. */
+/* Parent. The MPM's state is STARTING here, as in its children: what another
+ * module forks between these two is a daemon, and must not stay outside. */
 static int chroot_pre_mpm_first(apr_pool_t *p, ap_scoreboard_e sb_type)
 {
     gen.configured = 0;
@@ -4477,7 +4477,7 @@ static void chroot_child_status_last(server_rec *s, pid_t pid,
     gen.configured = gen.jail != NULL;
 }
 
-/* Whether this is the handler of a signal that ends a child. */
+/* Whether this is in the handler of a signal that ends a child. */
 static int is_told_to_end(void)
 {
     sigset_t blocked;
@@ -4486,8 +4486,8 @@ static int is_told_to_end(void)
            && (sigismember(&blocked, SIGTERM) || sigismember(&blocked, SIGHUP));
 }
 
-/* An MPM child whose pool goes before it was through with drop_privileges:
- * somebody has failed, and the MPM would end the server. */
+/* Ends an MPM child whose pool is destroyed before drop_privileges is complete:
+ * a hook has failed, and the MPM would end the server. */
 static apr_status_t child_lost(void *s)
 {
     if (is_told_to_end()) {
@@ -4500,11 +4500,10 @@ static apr_status_t child_lost(void *s)
     return APR_SUCCESS;
 }
 
-/* Gives up the terminal that a descriptor is for, if it is the controlling one
- * of this process, which stays in its session and process group: Ctrl-C, and
- * what prefork's parent sends to its group, must reach it; so no setsid(2). The
- * leader of a session (-X in a container) sends itself a SIGHUP by that.
- * Returns an errno, or 0. */
+/* Gives up the terminal at a descriptor, if it is this process's controlling
+ * terminal. No setsid(2): Ctrl-C, and what prefork's parent sends to its
+ * process group, must reach this process. A session leader (-X in a container)
+ * gets a SIGHUP from this. Returns an errno, or 0. */
 static int terminal_leave(int fd)
 {
     int rv = 0;
@@ -4523,9 +4522,9 @@ static int terminal_leave(int fd)
     return rv;
 }
 
-/* Takes this process, still root and outside, off all terminals: what runs in
- * the jail would type into root's shell by TIOCSTI, ioctl_tty(2). Descriptors
- * become /dev/null. Whether none is left. */
+/* Detaches this process, still root and outside, from all terminals: through
+ * one, what runs in the jail could type into root's shell by TIOCSTI,
+ * ioctl_tty(2). Descriptors become /dev/null. Returns whether none is left. */
 static int terminals_leave(server_rec *s)
 {
     static const char *const tty = "/dev/tty";
@@ -4554,7 +4553,7 @@ static int terminals_leave(server_rec *s)
     }
     else if (rv == 0 && errno != ENXIO && errno != ENOENT && errno != ENODEV
              && errno != EIO && errno != EACCES && errno != EPERM) {
-        rv = errno; /* those say that there is none, or none for root */
+        rv = errno; /* these say that there is none, or none for root */
     }
     if (rv != 0) {
         ap_log_error(APLOG_MARK, APLOG_ALERT, rv, s,
@@ -4565,9 +4564,9 @@ static int terminals_leave(server_rec *s)
 }
 
 /* Each forked process, root, one thread, before mod_unixd. All MPMs set
- * STARTING in a child for such hooks; the parent is RUNNING when it respawns
- * a daemon. Daemons, and whatever else is not known, are left to mod_unixd,
- * which jails them. */
+ * STARTING in a child for these hooks; the parent is RUNNING when it respawns a
+ * daemon. Daemons, and whatever else is not known, are left to mod_unixd, which
+ * jails them. */
 static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
 {
     int state = AP_MPMQ_STOPPING;
@@ -4597,7 +4596,7 @@ static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
     if (gen.late || !child.is_child) {
         fd_close(&child.status);
     }
-    if (child.probing) { /* nobody else writes what the parent will read */
+    if (child.probing) { /* nobody else must write what the parent will read */
         ap_coredumpdir_configured = 0;
     }
     if (child.is_child && gen.late) {
@@ -4612,7 +4611,7 @@ static int chroot_drop_privileges(apr_pool_t *p, server_rec *s)
 }
 
 /* Each forked process, User, after mod_unixd: a daemon is in the jail now, or
- * must not go on. The jail is opened before the first of them is forked. */
+ * must end. The jail was opened before the first daemon is forked. */
 static int chroot_drop_privileges_last(apr_pool_t *p, server_rec *s)
 {
     int traceable;
@@ -4621,21 +4620,21 @@ static int chroot_drop_privileges_last(apr_pool_t *p, server_rec *s)
         return OK;
     }
     if (child.is_child) {
-        /* mod_unixd says DECLINED when it could not set the groups */
+        /* mod_unixd returns DECLINED when it could not set the groups */
         apr_pool_cleanup_kill(p, s, child_lost);
         traceable = gen.late ? untraceable() : 0;
         if (traceable == -1 || !verify_user(s)) {
             child_fails();
         }
-        child.dumps_core |= traceable; /* fs.suid_dumpable says so: as it was */
+        child.dumps_core |= traceable; /* by fs.suid_dumpable: restored later */
         return OK;
     }
     fd_close(&view_last()->fd);
     return verify_root(s) && verify_user(s) ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
-/* CoreDumpDirectory becomes an inner path; one outside stays: nobody needs
- * it. ServerRoot stays, as what is relative to it is an outer path. */
+/* Makes CoreDumpDirectory an inner path, unless it is outside, where it is of
+ * no use. ServerRoot stays, because paths relative to it are outer ones. */
 static void coredump_strip(void)
 {
     const char *inner = path_inside(ap_coredump_dir);
@@ -4672,7 +4671,7 @@ static void chroot_child_init(apr_pool_t *p, server_rec *s)
     allow_core(s);
     if (gen.fix_root) {
         coredump_strip();
-        /* without a type, if it fails, and httpd forbids what is in it */
+        /* if this fails, root has no type, and httpd denies what is in it */
         (void)apr_stat(&child.root, "/", APR_FINFO_MIN, p);
     }
     ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, s, "locked into %s", gen.jail);
