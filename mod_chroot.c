@@ -4684,8 +4684,8 @@ static void chroot_child_init(apr_pool_t *p, server_rec *s)
 /* What is known of a request, in its request_config. A file sub-request, whose
  * path nobody maps, has none until its path has been walked. */
 typedef struct {
-    int rewritten; /* mod_rewrite sets r->filename, or who comes before it */
-    int decided;   /* what its sub-requests find decides about it no more */
+    int rewritten; /* r->filename comes from mod_rewrite, or an earlier hook */
+    int decided;   /* its sub-requests no longer decide about it */
     int stripped;  /* the names are inner ones */
     int blind;     /* what decides about it is outside */
 } chroot_request;
@@ -4702,14 +4702,14 @@ static chroot_request *request_state(request_rec *r)
     return state;
 }
 
-/* Before all mappers. */
+/* Before all other hooks. */
 static int chroot_translate_first(request_rec *r)
 {
     request_state(r)->rewritten = 1;
     return DECLINED;
 }
 
-/* When mod_rewrite has declined. */
+/* After mod_rewrite, if it has declined. */
 static int chroot_translate_mapped(request_rec *r)
 {
     request_state(r)->rewritten = 0;
@@ -4727,10 +4727,9 @@ static int jail_has_top(request_rec *r, const char *path)
            == APR_SUCCESS;
 }
 
-/* mod_rewrite takes a path for a file when its first component exists, in the
- * jail, and for a URL when it does not (prefix_stat): this makes of it what it
- * is for the host, which "/", "/." and "/.." are, too. Returns a status, or OK.
- */
+/* mod_rewrite takes a path for a file if the jail has its first component, and
+ * otherwise for a URL (prefix_stat). This makes it what it would be on the
+ * host, where "/", "/." and "/.." are files, too. Returns a status, or OK. */
 static int rewrite_resolve(request_rec *r, const char *written, int is_url)
 {
     const char *root = ap_document_root(r), *rest, *top;
@@ -4762,9 +4761,9 @@ static int rewrite_resolve(request_rec *r, const char *written, int is_url)
     return OK;
 }
 
-/* Before any directory walk, for main and sub-requests and redirects alike:
- * makes r->filename a canonical outer path. Names of the self-link, and of the
- * directory that it leads through, have no URL. */
+/* Before any directory walk, for main requests, sub-requests and redirects:
+ * makes r->filename a canonical outer path. The self-link, and the directory
+ * that it leads through, have no URL. */
 static int chroot_map_to_storage(request_rec *r)
 {
     const chroot_request *state, *main;
@@ -4798,7 +4797,7 @@ static int chroot_map_to_storage(request_rec *r)
     }
     inner = path_inside(r->filename);
     if (inner != NULL && path_inside(inner) != NULL) {
-        /* httpd's walk would not come as far as to what is behind it */
+        /* httpd's walk would not get to what is behind the link */
         r->filename = apr_pstrmemdup(r->pool, r->filename, 2 * gen.length);
     }
     else if (inner == NULL || path_below(inner, LINK_ANCHOR) == NULL) {
@@ -4808,9 +4807,9 @@ static int chroot_map_to_storage(request_rec *r)
     return HTTP_NOT_FOUND;
 }
 
-/* Instead of the core, for paths outside: there is no file, but what the
- * sections about it deny is denied as ever; the rest is 404 in the end. Of the
- * root directory a URL is the index, as ever. */
+/* Instead of the core, for paths outside. No file is there, but what sections
+ * deny stays denied; the rest is 404 in the end. "/" stays a directory, because
+ * its index may be a URL. */
 static int chroot_map_outside(request_rec *r)
 {
     int rv;
@@ -4825,9 +4824,9 @@ static int chroot_map_outside(request_rec *r)
     return rv != OK ? rv : ap_file_walk(r);
 }
 
-/* The directory walk's look at r->filename. In the jail it is by the inner
- * name: the jail is a directory and not the link. Above it, and on the way to a
- * path outside, there are directories; at its end there is nothing. */
+/* The directory walk's stat of r->filename. In the jail it is by the inner
+ * name, so that the jail is a directory and not the self-link. Outside, all
+ * that leads to a path is a directory, and the path itself is missing. */
 static apr_status_t chroot_dirwalk_stat(apr_finfo_t *finfo, request_rec *r,
                                         apr_int32_t wanted)
 {
@@ -4846,10 +4845,10 @@ static apr_status_t chroot_dirwalk_stat(apr_finfo_t *finfo, request_rec *r,
     return apr_stat(finfo, inner, wanted, r->pool);
 }
 
-/* The directory walk's look for a .htaccess file in dir. What children cannot
- * read they must not do without: one above the jail, and a link to what they do
- * not see. httpd's answer to EACCES is 403. Of what is outside nothing is
- * served anyway. */
+/* Opens a .htaccess file in dir for the directory walk. One that children
+ * cannot read must not be ignored: one above the jail, or a link to what they
+ * do not see. httpd answers EACCES with 403. Nothing outside is served anyway.
+ */
 static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
                                          const char *name,
                                          ap_configfile_t **file,
@@ -4870,7 +4869,7 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
     }
     else if (view.above_is_empty && dir[strlen(dir) - 1] == '/'
              && strncmp(gen.jail, dir, strlen(dir)) == 0) {
-        return APR_ENOENT; /* a tmpfs would look for it each time anew */
+        return APR_ENOENT; /* a tmpfs would look for it anew each time */
     }
     rv = ap_pcfg_openfile(file, r->pool, path);
     return APR_STATUS_IS_ENOENT(rv) && readlink(path, &target, 1) != -1
@@ -4878,8 +4877,8 @@ static apr_status_t chroot_open_htaccess(request_rec *r, const char *dir,
                : rv;
 }
 
-/* What decides about a request, or about the one that it is a sub-request of,
- * is a file or a URL outside: nobody knows here what it would say. */
+/* Marks a request, and those that it is a sub-request of, as decided by what is
+ * outside, and cannot be known here. */
 static void request_decided_outside(request_rec *r)
 {
     for (; r != NULL; r = r->main) {
@@ -4889,17 +4888,17 @@ static void request_decided_outside(request_rec *r)
     }
 }
 
-/* Behind mod_rewrite: sub-requests look for an index from here on. */
+/* After mod_rewrite: from here on, sub-requests only look for an index. */
 static int chroot_fixups_decided(request_rec *r)
 {
     request_state(r)->decided = 1;
     return DECLINED;
 }
 
-/* When everything has been decided: from here on names are inner ones. A
- * sub-request's stay outer ones until its main request's are inner: what it
- * finds may become that request's. What is outside has no handler, whatever
- * that would serve: nobody knows what is there. In a view names stay. */
+/* When everything has been decided: makes names inner ones. Those of a
+ * sub-request stay outer ones until its main request's are inner, because what
+ * it finds may become that request's. What is outside has no handler: nobody
+ * knows what is there. In a view names stay. */
 static int chroot_fixups(request_rec *r)
 {
     const chroot_request *main = NULL;
@@ -4947,18 +4946,18 @@ static int chroot_fixups(request_rec *r)
     return DECLINED;
 }
 
-/* A flag of ours, for a look-up that is repeated */
+/* A flag of ours: this module itself repeats the look-up */
 #define LOOKED_UP (1 << 30)
 
-/* A test of a file, or a function of one, as its module has it */
+/* A wrapped test of a file, or function of one */
 typedef struct {
     ap_expr_op_unary_t *operator;
     ap_expr_string_func_t *function;
     const void *data;
 } chroot_test;
 
-/* Whether the file that an expression names can be looked at. What is outside
- * nobody knows here: the request fails, whatever the expression is for. */
+/* Whether children see the file that an expression names. If not, the request
+ * fails, whatever the expression is for. */
 static int test_may_run(ap_expr_eval_ctx_t *ctx, const char *name)
 {
     if (*name == '\0' || is_seen(ctx->p, name)) {
@@ -4990,7 +4989,7 @@ static const char *test_function(ap_expr_eval_ctx_t *ctx, const void *data,
     return value;
 }
 
-/* The first directive of a tree whose arguments hold a text, or NULL. */
+/* The first directive of a tree whose arguments contain a text, or NULL. */
 static const ap_directive_t *node_holding(const ap_directive_t *node,
                                           const char *text)
 {
@@ -5004,7 +5003,7 @@ static const ap_directive_t *node_holding(const ap_directive_t *node,
     return found;
 }
 
-/* The directive that an expression with a text stands in, or ChrootDir. */
+/* The directive that has an expression with a text, or ChrootDir. */
 static const ap_directive_t *node_naming(const char *text)
 {
     const ap_directive_t *node = node_holding(ap_conftree, text);
@@ -5012,8 +5011,8 @@ static const ap_directive_t *node_naming(const char *text)
     return node != NULL ? node : gen.node;
 }
 
-/* Notes that an expression of the configuration decides by a file. Only where
- * that matters is its directive looked for. */
+/* Notes that an expression of the configuration decides by a file. Looks for
+ * its directive only where that matters. */
 static void test_note(apr_pool_t *p, const char *name)
 {
     if (gen.mount && *name == '/' && gen.paths != NULL) {
@@ -5027,9 +5026,9 @@ static void test_note(apr_pool_t *p, const char *name)
     }
 }
 
-/* Parent, while the configuration is carried out, and children for .htaccess
- * files: looks at what an expression is made of, for files that children do not
- * see (util_expr_eval.c). */
+/* While the parent processes the configuration, and children .htaccess files:
+ * wraps tests and functions of files in expressions, because children may not
+ * see these files (util_expr_eval.c). */
 static int chroot_expr_lookup(ap_expr_lookup_parms *parms)
 {
     int is_test = parms->type == AP_EXPR_FUNC_OP_UNARY, rv;
@@ -5069,8 +5068,8 @@ static int chroot_expr_lookup(ap_expr_lookup_parms *parms)
     return rv;
 }
 
-/* Answers for mod_cgid when its daemon is out of reach, but only what it would
- * have asked the daemon for (mod_cgid.c, cgid_handler). */
+/* Answers 503 for mod_cgid when its daemon is out of reach, but only to what
+ * mod_cgid would have sent there (mod_cgid.c, cgid_handler). */
 static int chroot_handler(request_rec *r)
 {
     const char *forced;
@@ -5092,9 +5091,8 @@ static int chroot_handler(request_rec *r)
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
-/* Registers the hooks of requests that this generation needs, none with FixRoot
- * off: httpd sorts them once more behind pre_config, and forgets them with the
- * configuration. */
+/* Registers the request hooks that this generation needs: httpd sorts hooks
+ * again after pre_config, and forgets these with the configuration. */
 static void register_request_hooks(void)
 {
     static const char *const rewrite[] = { "mod_rewrite.c", NULL };
@@ -5134,8 +5132,7 @@ static apr_status_t generation_end(void *unused)
 }
 
 /* Parent, root or an ordinary user (-t), one thread; twice at start. The tree
- * is complete and nothing of it has been carried out yet. Nothing but ChrootDir
- * is changed in it. */
+ * is complete, and none of it has been processed. Only ChrootDir is changed. */
 static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
                              apr_pool_t *ptemp)
 {
@@ -5185,7 +5182,7 @@ static int chroot_pre_config(apr_pool_t *pconf, apr_pool_t *plog,
  * Report
  */
 
-/* mod_status's page, or with ?auto its lines: which jail this is. */
+/* Adds the jail to mod_status's page, or to its lines with ?auto. */
 static int chroot_status(request_rec *r, int flags)
 {
     if (gen.jail != NULL) {
@@ -5208,8 +5205,8 @@ static const char *path_and_rest(apr_pool_t *p, const char *path,
                      *rest != '\0' ? ap_make_full_path(p, path, rest) : path);
 }
 
-/* A line for each path of the configuration: what becomes of it, and what
- * children find it by. */
+/* Prints a line for each path of the configuration: its fate, and by what name
+ * children find it. */
 static void report_paths(apr_pool_t *p, apr_file_t *out)
 {
     static const char *const fates[] = {
@@ -5237,7 +5234,7 @@ static void report_paths(apr_pool_t *p, apr_file_t *out)
     }
 }
 
-/* Sorts what ChrootBind lacks into lines. */
+/* Sorts the paths that ChrootBind lacks by reason, mode and name. */
 static int binds_sorter(const void *a, const void *b)
 {
     const chroot_path *one = a, *other = b;
@@ -5247,8 +5244,8 @@ static int binds_sorter(const void *a, const void *b)
     return order != 0 ? order : strcmp(one->path, other->path);
 }
 
-/* What would let children see a path, if ChrootBind can: need becomes the
- * reason. */
+/* Whether ChrootBind can let children see a path. Sets path to what it should
+ * name, mode to whether for writing, and need to the reason. */
 static int bind_lacks(apr_pool_t *p, chroot_path *path)
 {
     struct stat st;
@@ -5278,7 +5275,7 @@ static int bind_lacks(apr_pool_t *p, chroot_path *path)
     return path->path[1] != '\0';
 }
 
-/* Whether another line, for the same path or one above it, makes one
+/* Whether another line, for the same path or one above it, makes bind
  * superfluous. */
 static int bind_is_covered(const apr_array_header_t *binds,
                            const chroot_path *bind)
@@ -5297,7 +5294,7 @@ static int bind_is_covered(const apr_array_header_t *binds,
     return 0;
 }
 
-/* The ChrootBind lines that are missing, each with its reason. */
+/* Prints the ChrootBind lines that are missing, each with its reason. */
 static void report_binds(apr_pool_t *p, apr_file_t *out)
 {
     apr_array_header_t *binds = apr_array_make(p, 16, sizeof(chroot_path));
@@ -5337,7 +5334,7 @@ static void report_binds(apr_pool_t *p, apr_file_t *out)
     apr_file_puts(last != NULL ? "\n\n" : "", out);
 }
 
-/* The report: what is in force, what children see, what becomes of the
+/* Prints the report: what is in force, what children see, what becomes of the
  * configuration's paths, all findings, a line each, and what to write. */
 static void report(apr_pool_t *p, apr_file_t *out)
 {
@@ -5374,8 +5371,8 @@ static void report(apr_pool_t *p, apr_file_t *out)
     report_binds(p, out);
 }
 
-/* Parent, anybody: refuses what the configuration says and no jail can keep; at
- * -t root tries what post_config does at a start. */
+/* Parent, any user: refuses a configuration that no jail can honour; with -t,
+ * root also tries what post_config does at a start. */
 static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
                                apr_pool_t *ptemp, server_rec *s)
 {
@@ -5395,7 +5392,7 @@ static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
     }
     gen.zone = zone_for_children(pconf);
     if (geteuid() != 0) {
-        paths_find(ptemp); /* what is known without looking */
+        paths_find(ptemp); /* what is known without a probe */
         return OK;
     }
     if (!may_confine(s)) {
@@ -5415,8 +5412,8 @@ static int chroot_check_config(apr_pool_t *pconf, apr_pool_t *plog,
                : OK;
 }
 
-/* Parent, -t, anybody: what start would warn of; for DUMP_RUN_CFG a line
- * beside mod_unixd's, for DUMP_CHROOT the report. */
+/* Parent, -t, any user: logs what a start would warn of; prints for
+ * DUMP_RUN_CFG a line beside mod_unixd's, for DUMP_CHROOT the report. */
 static void chroot_test_config(apr_pool_t *p, server_rec *s)
 {
     apr_file_t *out = NULL;
@@ -5443,7 +5440,7 @@ static void chroot_test_config(apr_pool_t *p, server_rec *s)
  * Directives
  */
 
-/* Everything was settled in pre_config; what is left is to report. */
+/* pre_config has settled everything; this reports the errors. */
 static const char *chroot_cmd_chrootdir(cmd_parms *cmd, void *unused,
                                         const char *arg)
 {
@@ -5493,7 +5490,7 @@ static const char *chroot_cmd_chrootfixroot(cmd_parms *cmd, void *unused,
     return NULL;
 }
 
-/* ChrootBind [ro|rw] path...: the plan reads it again, when User is known. */
+/* ChrootBind [ro|rw] path...: view_plan() uses them, when User is known. */
 static const char *chroot_cmd_chrootbind(cmd_parms *cmd, void *unused, int argc,
                                          char *const argv[])
 {
