@@ -1570,8 +1570,8 @@ static void look_exposed(apr_pool_t *p, const ap_directive_t *node,
         finding_add(
             node, /* at a restart somebody in the jail may have made it */
             is_restart() ? FINDING_WARNING : FINDING_ERROR,
-            "maps URLs to \"%s\", where the link %s%s, which leads to the jail "
-            "itself, would have one; remove it, or set ChrootFixRoot On",
+            "maps URLs to \"%s\", where the link %s%s would give the whole "
+            "jail URLs; remove it, or set ChrootFixRoot On",
             path, gen.jail, gen.jail);
     }
 }
@@ -1760,9 +1760,10 @@ static void wish_note(apr_pool_t *p, const ap_directive_t *node,
     }
     if (path != NULL && *rest != '\0' && strchr(path + 1, '/') == NULL
         && path_below(path, gen.jail) == NULL) {
-        view_without(node, words[n],
-                     "it depends on the request too early; write ChrootBind "
-                     "and a directory that holds all of it");
+        view_without(
+            node, words[n],
+            "nearly all of it depends on the request; write ChrootBind "
+            "and a directory that contains all such paths");
     }
     else if (path != NULL && (!is_bind || n > 0 || !is_bind_mode(words[0]))) {
         wish = apr_array_push(gen.wishes);
@@ -2292,11 +2293,12 @@ static const char *view_refusal(const char *path, view_rank rank, int writable)
         return NULL;
     }
     if (rank == RANK_NEEDED && strchr(path + 1, '/') == NULL) {
-        return "it is not the sockets' own directory; give them one";
+        return "it contains more than sockets; give them a directory of their "
+               "own";
     }
     if (path_below(gen.jail, path) != NULL) {
-        return "it contains ChrootDir, and what lies beside that could be "
-               "written to";
+        return "it contains ChrootDir, and everything beside that would become "
+               "writable";
     }
 #endif
     return NULL;
@@ -2332,7 +2334,7 @@ static void view_want(apr_pool_t *p, const ap_directive_t *node,
     if (rank == RANK_MAPPED && view.mapped == VIEW_MAPPED_MAX + 1) {
         finding_add(
             node, FINDING_ERROR,
-            "maps URLs to one more path outside ChrootDir than the %d that can "
+            "maps URLs outside ChrootDir, and more than %d such paths cannot "
             "be mounted; write ChrootBind and a directory above them",
             VIEW_MAPPED_MAX);
     }
@@ -2446,8 +2448,8 @@ static void view_sort(apr_pool_t *p)
             && step->writer != NULL
             && path_below(step->writer, above->path) != NULL) {
             finding_add(gen.node, FINDING_WARNING,
-                        "has \"%s\" read-only, but User may write to \"%s\", "
-                        "and put something else in its place",
+                        "has \"%s\" read-only, but User may write to \"%s\" "
+                        "and so replace it",
                         step->path, step->writer);
         }
     }
@@ -2746,7 +2748,7 @@ static int view_open(server_rec *s)
             APLOG_MARK, again ? APLOG_ALERT : APLOG_ALERT | APLOG_STARTUP, rv,
             s,
             "ChrootFixRoot Mount: %s %s: look at it, or write ChrootFixRoot "
-            "On; Mount takes Linux 5.12 and CAP_SYS_ADMIN, which a container "
+            "On; Mount needs Linux 5.12 and CAP_SYS_ADMIN, which a container "
             "has to be given, and no RestrictNamespaces= and "
             "SystemCallFilter=~@mount in systemd's unit%s",
             built.call, built.path,
@@ -3603,10 +3605,11 @@ static int may_confine(server_rec *s)
 
     for (i = 0; i < sizeof(rooted) / sizeof(rooted[0]); i++) {
         if (ap_find_linked_module(rooted[i]) != NULL) {
-            ap_log_error(APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, 0, s,
-                         "ChrootDir \"%s\": %s keeps privileges in children, "
-                         "and no jail holds those; unload one of the two",
-                         gen.jail, rooted[i]);
+            ap_log_error(
+                APLOG_MARK, APLOG_ALERT | APLOG_STARTUP, 0, s,
+                "ChrootDir \"%s\": %s keeps privileges in children, "
+                "with which they could leave any jail; unload it or mod_chroot",
+                gen.jail, rooted[i]);
             return 0;
         }
     }
@@ -3891,10 +3894,11 @@ static void look(apr_pool_t *p, chroot_seen *seen)
         inspect_inside(p, "", INSPECT_DEPTH, &left);
     }
     if (gen.mount && lstat(doubled, &st) == 0 && S_ISDIR(st.st_mode)) {
-        finding_add(NULL, FINDING_NOTE,
-                    "%s is of no use with Mount: it was for one path on both "
-                    "sides",
-                    doubled);
+        finding_add(
+            NULL, FINDING_NOTE,
+            "%s is not needed with Mount: it made the jail's path valid "
+            "inside the jail",
+            doubled);
     }
     for (; i < gen.findings->nelts; i++) {
         finding = &APR_ARRAY_IDX(gen.findings, i, chroot_finding);
@@ -4092,8 +4096,8 @@ static chroot_seen *seen_map(server_rec *s)
     if (seen == MAP_FAILED) {
         rv = errno;
         ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
-                     "the paths of the configuration, and what is in the jail, "
-                     "are not looked at");
+                     "cannot check the configuration's paths, and what is in "
+                     "the jail");
         return NULL;
     }
     return seen;
@@ -4216,7 +4220,7 @@ static int goes_on(server_rec *s, chroot_probe answer)
     }
     ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s,
                  "the server goes on, by %s chroot, and its children serve "
-                 "when they can be locked into the jail %s",
+                 "once they can be locked into the jail %s",
                  gen.late ? "late" : "early", gen.jail);
     return 1;
 }
@@ -4362,9 +4366,10 @@ static void paths_find(apr_pool_t *p)
     for (i = 0; copied && gen.fix_root && i < gen.paths->nelts; i++, path++) {
         text = path->does & MAPS ? path_inside(path->path) : NULL;
         if (text != NULL && text[1] == '\0') {
-            finding_add(path->node, FINDING_WARNING,
-                        "maps URLs to the whole jail, and what is copied there "
-                        "has one; take the directory above it for the jail");
+            finding_add(
+                path->node, FINDING_WARNING,
+                "maps URLs to the whole jail, so that everything copied "
+                "into it has one; make the directory above it the jail");
             break;
         }
     }
@@ -4907,9 +4912,10 @@ static int chroot_fixups(request_rec *r)
     const char *inner, *root, *context;
 
     if (state != NULL && state->blind) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "denied: it is decided by what is outside the jail %s",
-                      gen.jail);
+        ap_log_rerror(
+            APLOG_MARK, APLOG_ERR, 0, r,
+            "denied: this depends on a file or a URL outside the jail %s",
+            gen.jail);
         return HTTP_FORBIDDEN;
     }
     if (gen.mount) {
@@ -5455,8 +5461,8 @@ static const char *chroot_cmd_chrootdir(cmd_parms *cmd, void *unused,
     if (gen.jail == NULL || strcmp(arg, gen.jail) != 0) {
         return apr_psprintf(
             cmd->pool,
-            "%s \"%s\" must stand in a configuration file: code that runs "
-            "while it is carried out is too late",
+            "%s \"%s\" must be in a configuration file: code that adds it "
+            "while that is processed is too late",
             cmd->cmd->name, arg);
     }
     return NULL;
@@ -5473,7 +5479,7 @@ static const char *chroot_cmd_chrootfixroot(cmd_parms *cmd, void *unused,
     if (strcasecmp(arg, "Mount") == 0) {
         return !CHROOT_VIEW
                    ? apr_psprintf(cmd->pool,
-                                  "%s \"%s\" takes Linux 5.12 or newer, and a "
+                                  "%s \"%s\" needs Linux 5.12 or newer, and a "
                                   "mod_chroot built there; On works everywhere",
                                   cmd->cmd->name, arg)
                : gen.jail != NULL && gen.jail[1] == '\0'
@@ -5504,8 +5510,9 @@ static const char *chroot_cmd_chrootbind(cmd_parms *cmd, void *unused, int argc,
     }
     if (i == argc || !gen.mount) {
         return apr_psprintf(cmd->pool, "%s %s", cmd->cmd->name,
-                            i == argc ? "takes paths, after ro or rw"
-                                      : "is for ChrootFixRoot Mount; set that");
+                            i == argc
+                                ? "takes one or more paths, after ro or rw"
+                                : "requires ChrootFixRoot Mount");
     }
     for (; gen.jail != NULL && i < argc; i++) {
         path = argv[i][0] != '\0' ? ap_server_root_relative(cmd->pool, argv[i])

@@ -63,7 +63,7 @@ def test_once_shows_that_the_jail_is_true_and_leaves_nothing(
                          env=env, cwd="/", timeout=600)
     assert status == 0, output
     assert "Installing" not in output and "and stay" not in output
-    refusal = ('"Mount" takes Linux 5.12 or newer' if lacks("mount_setattr")
+    refusal = ('"Mount" needs Linux 5.12 or newer' if lacks("mount_setattr")
                else "(1)Operation not permitted: ChrootFixRoot Mount: clone")
     mode = ("On" if wrapper is CONTAINED or lacks("mount_setattr") else "Mount")
     assert f'ChrootDir "{tmp(output)}/jail"\n    ChrootFixRoot {mode}\n' in output

@@ -294,8 +294,8 @@ def test_a_self_link_with_a_url_is_in_the_report(site):
     put(site.root / "www", {"srv/www": Link("..")})
     status, output = site.httpd("/srv/link.conf", "-t", "-D", "DUMP_CHROOT")
     assert status == 0
-    assert re.search("where the link /srv/www/srv/www, which leads to the jail "
-                     "itself, would have one; remove it", findings(output)[0])
+    assert re.search("where the link /srv/www/srv/www would give the whole jail "
+                     "URLs; remove it", findings(output)[0])
     assert site.httpd("/srv/link.conf", "-t")[0] != 0
 
 
@@ -304,7 +304,7 @@ def test_a_server_does_not_start_because_a_report_is_asked_for(httpd):
     put(server.jail, self_link(server.jail))
     assert server.httpd("-t", "-D", "DUMP_CHROOT")[0] == 0
     said = server.refused_start("-DFOREGROUND -DDUMP_CHROOT")
-    assert "leads to the jail itself" in said
+    assert "would give the whole jail URLs" in said
 
 
 def test_daemons_that_nobody_jails_are_named(site):

@@ -87,7 +87,7 @@ def linked(server):
 def test_what_mount_has_no_use_for_is_named_by_the_report(httpd):
     server = httpd("ChrootDir ${JAIL}\nChrootFixRoot Mount\n" + OUTER,
                    files=pages("htdocs"))
-    note = f"note: {server.jail}{server.jail} is of no use with Mount"
+    note = f"note: {server.jail}{server.jail} is not needed with Mount"
     doubled(server)
     status, report = server.httpd("-t", "-D", "DUMP_CHROOT")
     assert status == 0 and note in report

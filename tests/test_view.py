@@ -323,7 +323,7 @@ def test_a_dbm_map_that_is_not_in_the_view_is_an_error(httpd, kind):
 def test_a_mapping_that_depends_on_the_request_too_early_is_warned_of(
         httpd, line, module):
     server = httpd(SITE + line, modules=[module], files=PAGE)
-    server.expect_log(r"warn\].*at .*:\d+ leaves .*too early; write ChrootBind")
+    server.expect_log(r"warn\].*at .*:\d+ leaves .*the request; write ChrootBind")
     server.allow_log(r"UserDir at .* needs /etc/passwd")
     server.start()
     assert "srv" not in os.listdir(inside(server.assert_in_view()[0], "/"))
@@ -334,8 +334,8 @@ def test_more_mapped_paths_than_a_view_holds_are_an_error(httpd):
     files = {f"../out/{i}/x": "" for i in range(1030)}
     aliases = "".join(f"Alias /{i} ${{ROOT}}/out/{i}\n" for i in range(1030))
     server = httpd(SITE + aliases, files={**PAGE, **files})
-    error = (r"Alias at \S+:\d+ maps URLs to one more path outside .* than the 1024"
-             " that can be mounted; write ChrootBind")
+    error = (r"Alias at \S+:\d+ maps URLs outside ChrootDir, and more than 1024 "
+             "such paths cannot be mounted; write ChrootBind")
     assert re.search(error, server.refused_start())
     status, said = server.configtest()
     assert status != 0 and re.search(error, said)
@@ -393,7 +393,8 @@ def test_fcgid_runs_with_its_directory_of_sockets(
 def test_sockets_that_are_not_in_a_directory_of_their_own(httpd):
     server = httpd(SITE + 'ScriptSock "/run/chroot-test-cgisock"\n',
                    modules=["cgid"], files=PAGE)
-    server.expect_log("warn.*ScriptSock at .* leaves \"/run\" out .*own directory")
+    server.expect_log("warn.*ScriptSock at .* leaves \"/run\" out "
+                      ".*directory of their own")
     server.start()
     assert "run" not in os.listdir(inside(server.assert_in_view()[0], "/"))
 
@@ -406,13 +407,13 @@ def test_sockets_that_are_not_in_a_directory_of_their_own(httpd):
     (MOUNT + "ChrootBind /proc/self", "/proc and /sys show"),
     (MOUNT + "ChrootBind /sys", "/proc and /sys show"),
     (MOUNT + "ChrootBind rw ${ROOT}", "it contains ChrootDir"),
-    (MOUNT + "ChrootBind", "ChrootBind takes paths"),
-    (MOUNT + "ChrootBind rw", "ChrootBind takes paths"),
+    (MOUNT + "ChrootBind", "ChrootBind takes one or more paths"),
+    (MOUNT + "ChrootBind rw", "ChrootBind takes one or more paths"),
     (MOUNT + 'ChrootBind ro "" /tmp', "not a valid path"),
     (MOUNT + 'ChrootBind rw "" ""', "not a valid path"),
-    ("ChrootDir ${JAIL}\nChrootBind /etc", "is for ChrootFixRoot Mount"),
+    ("ChrootDir ${JAIL}\nChrootBind /etc", "requires ChrootFixRoot Mount"),
     ("ChrootDir ${JAIL}\nChrootFixRoot On\nChrootBind /etc",
-     "is for ChrootFixRoot Mount"),
+     "requires ChrootFixRoot Mount"),
     ("ChrootDir /\nChrootFixRoot Mount", "would show children everything"),
     (MOUNT + "<VirtualHost *>\nChrootBind /etc\n</VirtualHost>",
      "ChrootBind (cannot occur|not allowed)"),
