@@ -707,6 +707,8 @@ typedef enum {
 #define PLANS    256  /* only the view uses it */
 #define QUERIED  512  /* access depends on it if a RewriteMap queries it */
 #define SPECIAL  1024 /* node_special() knows more */
+#define SECTION  2048 /* it is a section about what is below it */
+#define INNER    4096 /* of a note: where the jail has a section's path */
 
 /* The directives that name paths or need files, of httpd 2.4 and other modules.
  * All others name no paths, or only the parent's. */
@@ -789,7 +791,7 @@ static const chroot_directive directives[] = {
       LAST, FORM_COMMAND, DECIDES | EXECUTES },
     { "php_value php_admin_value", EACH, FORM_PHP, 0 },
     /* core.c, mod_authz_*.c, mod_access_compat.c, mod_setenvif.c */
-    { "<Directory <DirectoryMatch", LAST, FORM_SECTION, 0 },
+    { "<Directory <DirectoryMatch", LAST, FORM_SECTION, SECTION },
     { "Options", 0, FORM_NONE, EXECUTES },
     { "Require <AuthzProviderAlias Allow Deny SetEnvIf SetEnvIfNoCase", 0,
       FORM_NONE, DECIDES | NAMES },
@@ -1774,6 +1776,21 @@ static void wish_note(apr_pool_t *p, const ap_directive_t *node,
     }
 }
 
+/* Where paths are outer ones: notes where in the jail a section's path would be
+ * if it is an inner one, forgotten when the others were rewritten, and of no
+ * effect. Whether one that the host has was meant is not known. */
+static void look_forgotten(apr_pool_t *p, const ap_directive_t *node,
+                           const char *path)
+{
+    struct stat st;
+
+    if ((gen.fix_root || gen.mount) && path_inside(path) == NULL
+        && lstat(path, &st) == -1 && errno == ENOENT) {
+        path_note(node, apr_pstrcat(p, gen.jail, path, NULL), FINDING_WARNING)
+            ->does = INNER;
+    }
+}
+
 /* Notes word number n of a directive, if it names a path. */
 static void look_word(apr_pool_t *p, const ap_directive_t *node,
                       const chroot_directive *row, char **words, int n)
@@ -1799,6 +1816,12 @@ static void look_word(apr_pool_t *p, const ap_directive_t *node,
                         words[n], gen.jail);
         }
         return;
+    }
+    if (row->does & SECTION) {
+        look_forgotten(p, node, path);
+        if (gen.fix_root && !gen.dump) {
+            return; /* its path is for the report alone */
+        }
     }
     if (row->does & MAPS) {
         look_exposed(p, node, path);
@@ -1932,9 +1955,8 @@ static void node_look(apr_pool_t *p, const ap_directive_t *node,
     char **words, *copy;
     int count, i;
 
-    if (row->form == FORM_SECTION
-        && (gen.fix_root ? !gen.dump : !paths_wanted(FINDING_NOTE))) {
-        return; /* with FixRoot on, its path is for the report alone */
+    if (row->form == FORM_SECTION && !paths_wanted(FINDING_NOTE)) {
+        return;
     }
     tail = strrchr(args, '>');
     if (node->directive[0] == '<' && tail != NULL) {
@@ -3817,13 +3839,17 @@ static chroot_fate path_fate(apr_pool_t *p, const chroot_path *path)
     if (gen.fix_root && path->need == NULL) {
         name = inner; /* paths outside have a fate already */
     }
+    if (!gen.fix_root && !gen.mount && (path->does & SECTION) && inner != NULL
+        && link_is_right(link_relative(p))) {
+        return FATE_MISSING; /* requests do not come through the self-link */
+    }
     if (stat(name, &st) == -1) {
         return errno == EACCES         ? FATE_UNREADABLE
                : lstat(name, &st) == 0 ? FATE_LEADS_OUT
                                        : FATE_MISSING;
     }
     if (gen.mount && S_ISDIR(st.st_mode) && st.st_dev == gen.dev
-        && !path_is_tested(path)) {
+        && !(path->does & SECTION) && !path_is_tested(path)) {
         return FATE_MISSING; /* it only leads to what is in the view */
     }
     if (mode == W_OK && statvfs(name, &fs) == 0 && (fs.f_flag & ST_RDONLY)) {
@@ -4278,8 +4304,17 @@ static const char *path_finding(apr_pool_t *p, const chroot_path *path)
     const char *name = path->path, *inner = path_inside(name);
     const char *user = ap_unixd_config.user_name;
     struct stat st;
-    int is_there = stat(name, &st) == 0;
+    int is_there;
 
+    if (path->does & INNER) {
+        return path->fate != FATE_INSIDE
+                   ? NULL
+                   : apr_psprintf(p,
+                                  "names \"%s\", which does not exist outside "
+                                  "the jail, and has no effect; write \"%s\"",
+                                  inner, name);
+    }
+    is_there = stat(name, &st) == 0;
     if (path->fate == FATE_UNKNOWN || path->fate == FATE_INSIDE) {
         return NULL;
     }
@@ -5224,7 +5259,7 @@ static void report_paths(apr_pool_t *p, apr_file_t *out)
     int i;
 
     for (i = 0; i < gen.paths->nelts; i++, path++) {
-        if (path->need != NULL) {
+        if (path->need != NULL || (path->does & INNER)) {
             continue;
         }
         inner = path_inside(path->path);
@@ -5257,7 +5292,7 @@ static int bind_lacks(apr_pool_t *p, chroot_path *path)
     struct stat st;
 
     if ((path->need == NULL && path->level == FINDING_NOTE)
-        || (path->does & MAPS)
+        || (path->does & (MAPS | INNER))
         || (!gen.mount && path_inside(path->path) != NULL)
         || (path->fate != FATE_OUTSIDE && path->fate != FATE_MISSING
             && path->fate != FATE_LEADS_OUT && path->fate != FATE_READ_ONLY)

@@ -1,5 +1,6 @@
 """INSTALL's ways from stock ChrootDir and from mod_chroot 1.x, on jails that
 are as those needed them."""
+import re
 import shutil
 
 import pytest
@@ -70,6 +71,43 @@ def test_from_stock_chrootdir(httpd, builds, mpm):
     server.restart()
     server.assert_jailed()
     assert_answers(server)
+
+
+def section(path):
+    return f'<Directory "{path}">\n    Require all denied\n</Directory>\n'
+
+
+@pytest.mark.parametrize("mode", ["On", "Mount"])
+def test_a_section_that_still_has_an_inner_path_is_warned_of(httpd, mode):
+    """It would grant what it denied. What the host has may have been meant."""
+    server = httpd(f"ChrootDir ${{JAIL}}\nChrootFixRoot {mode}\n" + OUTER
+                   + section("/htdocs/notes") + section("/usr/share")
+                   + section("/htdocs/absent"),
+                   files={**pages("htdocs"), "usr/share/x": ""})
+    warning = (f'<Directory> at {server.conf}:N names "/htdocs/notes", which '
+               'does not exist outside the jail, and has no effect; write '
+               f'"{server.jail}/htdocs/notes"')
+    server.expect_log(warning.replace(":N", r":\d+"))
+    server.start()
+    said = server.configtest()[1]
+    assert re.sub(r":\d+ names", ":N names", said).count(warning) == 1
+    assert said.count("has no effect") == 1
+    report = server.httpd("-t", "-D", "DUMP_CHROOT")[1]
+    names = re.findall(r'^[a-z ]+: <Directory> at .* names "([^"]*)"', report,
+                       re.M)
+    assert names.count("/htdocs/notes") == 2    # what becomes of it; a warning
+
+
+def test_an_outer_section_is_warned_of_where_the_self_link_is_left(httpd):
+    server = httpd("ChrootDir ${JAIL}\n" + INNER.replace("${ROOT}",
+                                                         "${ROOT}/conf")
+                   + section("${JAIL}/htdocs/notes"), files=pages("htdocs"))
+    for left in False, True:
+        if left:
+            server.put(self_link(server.jail))
+        said = server.configtest()[1]
+        assert ('which children look for in the jail; write "/htdocs/notes"'
+                in said), left
 
 
 def doubled(server):
