@@ -757,6 +757,23 @@ def test_chroot_trace_prints_the_lines_that_a_site_lacks(httpd):
     wait_for(lambda: server.get("/").status == 200, "an answer")
 
 
+def test_chroot_trace_prints_nothing_of_what_is_made_in_the_view(httpd):
+    """Such as a session: a line for it would make its directory read-only."""
+    server = httpd(MOUNTED + PHP + "DocumentRoot ${JAIL}\nChrootBind "
+                   "/usr/share/zoneinfo\nChrootBind rw ${ROOT}/data\n",
+                   modules=[MOD_PHP], mpm="prefork", files={
+                       "../data/kept": "", "index.php":
+                       "<?php if (isset($_GET['file'])) var_dump("
+                       "file_exists($_GET['file']), touch($_GET['file']));"})
+    (server.root / "data").chmod(0o777)
+    server.start()
+    printed = traced(
+        server, "curl", "-sf", f"http://127.0.0.1:{server.port}/?file="
+        f"{server.root}/data/session")
+    assert (server.root / "data/session").exists()
+    assert f"{server.root}/data" not in printed
+
+
 def test_chroot_trace_loses_nothing_of_many_requests_at_once(httpd):
     server = httpd(MOUNTED + PHP + "DocumentRoot ${JAIL}\nChrootBind "
                    "/usr/share/zoneinfo\n", modules=[MOD_PHP], mpm="prefork",
