@@ -78,7 +78,7 @@
 #endif
 
 /* configure decides on late chroot, which needs Linux's clone(2) */
-#if !defined(CHROOT_LATE) || !defined(CLONE_FS)
+#if !defined(CHROOT_LATE) || !defined(__linux__)
 #undef CHROOT_LATE
 #define CHROOT_LATE 0
 #endif
@@ -2332,7 +2332,7 @@ static const char *view_refusal(const char *path, view_rank rank, int writable)
 static void view_want(apr_pool_t *p, const ap_directive_t *node,
                       const char *path, view_rank rank, int writable)
 {
-    struct stat st;
+    struct stat st = { 0 };
     const char *writer, *real = view_way(p, path, &st, &writer), *why;
     int rv = real == NULL ? errno : 0;
     view_step *step;
