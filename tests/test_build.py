@@ -98,6 +98,17 @@ def test_dist_makes_a_tarball_that_builds_elsewhere(copy, directory):
     assert (unpacked / "mod_chroot.so").exists()
 
 
+def test_dist_fails_where_git_does(copy, directory):
+    (copy / ".git").mkdir()
+    git = directory() / "git"
+    git.write_text("#!/bin/sh\necho fatal: dubious ownership >&2\nexit 128\n")
+    git.chmod(0o755)
+    status, output = run(["make", "dist"], cwd=copy, env={
+        **os.environ, "PATH": f"{git.parent}:{os.environ['PATH']}"})
+    assert status != 0 and "fatal: dubious ownership" in output
+    assert not list(copy.glob("*.tar*"))
+
+
 def test_make_check_passes(copy):
     run_ok(["make", "check"], cwd=copy, timeout=600)
 
