@@ -59,8 +59,8 @@ ELSEWHERE = {
         "test_packages.py::test_the_readme_followed_on_debian",
     "a2dissite 000-default":
         "test_packages.py::test_the_readme_followed_on_debian",
-    "sed -i 's/^Chroot/#&/' /etc/apache2/conf-available/site.conf":
-        "test_packages.py::test_the_readme_followed_on_debian",
+    "sed -i 's/^Chroot/#&/' /etc/apache2/mods-available/chroot.conf":
+        "test_packages.py::test_a_packaged_application_in_five_minutes",
     'DBDParams "host=/var/run/postgresql,127.0.0.1 dbname=site"':
         "test_stack_data.py::"
         "test_postgresql_by_a_socket_outside_connects_again_over_tcp",

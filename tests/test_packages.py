@@ -361,16 +361,18 @@ def newcomer(debian):
     (debian.inside / "etc/apt/apt.conf.d/yes").write_text(
         'APT::Get::Assume-Yes "true";\n')
 
-    def follow(first):
+    def follow(first, conf="mods-available/chroot.conf"):
         commands = BLOCKS[first].removeprefix("apt update\n")
         return debian.run("sh", "-ec", "cd /root/newcomer\n" +
                           commands.replace("http://localhost",
-                                           f"http://127.0.0.1:{debian.port}"))
+                                           f"http://127.0.0.1:{debian.port}")
+                          .replace("mods-available/chroot.conf", conf))
     return follow
 
 
 PACKAGED = "apt update"
 FROM_SOURCE = "apt install apache2 apache2-dev autoconf automake curl gcc make"
+SWITCH_OFF = "sed -i 's/^Chroot/#&/' /etc/apache2/mods-available/chroot.conf"
 
 
 @pytest.mark.parametrize("install", [PACKAGED, FROM_SOURCE])
@@ -398,7 +400,7 @@ def test_the_readme_followed_on_debian(debian, newcomer, install):
     site.write_text(written)
     debian.run("a2enmod", "chroot")
 
-    newcomer("sed -i 's/^Chroot/#&/' /etc/apache2/conf-available/site.conf")
+    newcomer(SWITCH_OFF, conf="conf-available/site.conf")
     debian.assert_children_in(debian.inside)
     assert debian.get("/").text == "hello\n"
     assert debian.get("/private/").status == 403
@@ -427,6 +429,10 @@ def test_a_packaged_application_in_five_minutes(debian, deb, newcomer):
     said = debian.run("apachectl", "-t", "-D", "DUMP_CHROOT")
     assert "warning:" not in said and "ChrootBind" not in re.sub(
         ".*by ChrootBind.*", "", said)
+
+    newcomer(SWITCH_OFF)
+    debian.assert_children_in(debian.inside)
+    assert "DokuWiki" in debian.get("/dokuwiki/doku.php?id=start").text
 
 
 def test_an_enabled_module_without_a_jail_changes_nothing(debian, deb):
