@@ -84,10 +84,12 @@ def test_the_rpm_has_the_layout_of_rhel(rpm):
     libdir = run_ok(["rpm", "--eval", "%{_libdir}"]).strip()
     doc = f"/usr/share/doc/mod_chroot-{VERSION}"
     license_dir = f"/usr/share/licenses/mod_chroot-{VERSION}"
-    assert sorted(name for name in query(rpm, "-l")
+    assert sorted(name.removesuffix(".gz") for name in query(rpm, "-l")
                   if not name.startswith("/usr/lib/.build-id")) == sorted([
         RPM_CONF, f"{libdir}/httpd/modules/mod_chroot.so",
-        doc, *(f"{doc}/{name}" for name in DOCS),
+        "/usr/sbin/chroot-trace", "/usr/share/man/man8/chroot-trace.8",
+        "/usr/share/man/man8/mod_chroot.8",
+        doc, *(f"{doc}/{name}" for name in [*DOCS, "INSTALL"]),
         license_dir, f"{license_dir}/LICENSE"])
     assert query(rpm, "-c") == [RPM_CONF]
 
