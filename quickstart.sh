@@ -8,6 +8,7 @@
 # are. Serves until Ctrl-C; --once stops after the show. Everything is in one
 # temporary directory; an installed Apache is neither read nor written.
 set -eu
+umask 022 # the children read what is made here
 
 srcdir=$(cd "$(dirname "$0")" && pwd)
 port=8080

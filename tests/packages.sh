@@ -2,6 +2,8 @@
 # Read by scripts that start on a bare Debian: need PACKAGE... installs what is
 # missing, without starting a service.
 
+umask 022 # others than root read what they make
+
 say()  { printf '==> %s\n' "$*"; }
 fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 

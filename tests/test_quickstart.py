@@ -50,9 +50,11 @@ OFFLINE = ["unshare", "--net", "sh", "-c",
 # What a root in a container has; mounting is not needed.
 CONTAINED = ["setpriv", "--bounding-set=-sys_admin,-sys_resource,-mknod"]
 
+PRIVATE = ["sh", "-c", 'umask 077; exec "$@"', "sh"]
 
-@pytest.mark.parametrize("wrapper", [[], OFFLINE, CONTAINED],
-                         ids=["here", "offline", "contained"])
+
+@pytest.mark.parametrize("wrapper", [[], OFFLINE, CONTAINED, PRIVATE],
+                         ids=["here", "offline", "contained", "umask"])
 def test_once_shows_that_the_jail_is_true_and_leaves_nothing(
         quickstart, wrapper):
     script, env = quickstart
