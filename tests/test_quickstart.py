@@ -50,11 +50,16 @@ OFFLINE = ["unshare", "--net", "sh", "-c",
 # What a root in a container has; mounting is not needed.
 CONTAINED = ["setpriv", "--bounding-set=-sys_admin,-sys_resource,-mknod"]
 
+# What Docker leaves it: a look at another user's root is not in it.
+DOCKER = ["setpriv", "--bounding-set=-all,+chown,+dac_override,+fowner,+fsetid,"
+          "+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,"
+          "+sys_chroot,+mknod,+audit_write,+setfcap"]
 PRIVATE = ["sh", "-c", 'umask 077; exec "$@"', "sh"]
 
 
-@pytest.mark.parametrize("wrapper", [[], OFFLINE, CONTAINED, PRIVATE],
-                         ids=["here", "offline", "contained", "umask"])
+@pytest.mark.parametrize("wrapper", [[], OFFLINE, CONTAINED, DOCKER, PRIVATE],
+                         ids=["here", "offline", "contained", "docker",
+                              "umask"])
 def test_once_shows_that_the_jail_is_true_and_leaves_nothing(
         quickstart, wrapper):
     script, env = quickstart
@@ -67,7 +72,8 @@ def test_once_shows_that_the_jail_is_true_and_leaves_nothing(
     assert "Installing" not in output and "and stay" not in output
     refusal = ('"Mount" needs Linux 5.12 or newer' if lacks("mount_setattr")
                else "(1)Operation not permitted: ChrootFixRoot Mount: clone")
-    mode = ("On" if wrapper is CONTAINED or lacks("mount_setattr") else "Mount")
+    mode = ("On" if wrapper in (CONTAINED, DOCKER) or lacks("mount_setattr")
+            else "Mount")
     assert f'ChrootDir "{tmp(output)}/jail"\n    ChrootFixRoot {mode}\n' in output
     assert (refusal in output) == (mode == "On")
     assert "/climb -> 200 The top has " in output
@@ -77,9 +83,12 @@ def test_once_shows_that_the_jail_is_true_and_leaves_nothing(
         "notes/index.html", *[f"{tmp(output)}/jail"[1:]] * (mode == "On")]
     assert f"127.0.0.1:{port}" in output
     assert "Hello from the jail" in output and "403" in output
-    roots = re.findall(r"child +\d+: root (\S+), uid (\d+)", output)
+    roots = re.findall(r"child +\d+: (?:root (\S+), )?uid (\d+)", output)
     assert len(roots) >= 2
-    assert all(root != "/" and uid != "0" for root, uid in roots)
+    seen = "" if wrapper is DOCKER else f"{tmp(output)}/jail"
+    assert all(root == seen and uid != "0" for root, uid in roots)
+    assert ("without CAP_SYS_PTRACE" in output) == (wrapper is DOCKER)
+    assert ("the same jail" in output) == (wrapper is not DOCKER)
     assert len(re.findall("graceful", output)) >= 1
     assert not leftovers(env)
     assert temporary_directories() == dirs
