@@ -40,10 +40,11 @@ esac
     fail "only root may chroot: run it as root, with sudo for example"
 [ -d /proc/self ] || fail "/proc is not mounted; children are found through it"
 
-# Of this process, by their numbers in capabilities(7).
+# Of this process, by their numbers in capabilities(7). mod_cgid gives its socket
+# to User, and httpd ends children that are no longer root.
 held=0x$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
 has_capability() { [ $((held >> $1 & 1)) -eq 1 ]; }
-for capability in 6:SETGID 7:SETUID 18:SYS_CHROOT; do
+for capability in 0:CHOWN 5:KILL 6:SETGID 7:SETUID 18:SYS_CHROOT; do
     has_capability "${capability%:*}" ||
         fail "no CAP_${capability#*:}: a container needs" \
             "--cap-add=${capability#*:} to have a jail in it"

@@ -157,7 +157,8 @@ def test_wrong_arguments_show_the_usage(quickstart, arguments):
     assert status == 2 and "usage" in output
 
 
-@pytest.mark.parametrize("name", ["SYS_CHROOT", "SETUID", "SETGID"])
+@pytest.mark.parametrize("name", [
+    "CHOWN", "KILL", "SETGID", "SETUID", "SYS_CHROOT"])
 def test_a_capability_that_is_missing_is_named_at_once(quickstart, name):
     script, env = quickstart
     dirs = temporary_directories()
