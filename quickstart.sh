@@ -371,7 +371,7 @@ show()
 server=
 clean_up()
 {
-    trap '' HUP INT TERM
+    trap '' HUP INT PIPE TERM
     if [ -n "$server" ]; then
         kill -TERM "$server" 2>/dev/null || :
         wait "$server" || :
@@ -380,7 +380,8 @@ clean_up()
             xargs -r kill -KILL 2>/dev/null || :
     fi
     [ ! -s "$tmp/installed" ] ||
-        say "These packages were installed for this, and stay:$(cat "$tmp/installed")"
+        say "These packages were installed for this, and stay:$(cat "$tmp/installed")" ||
+        :
     rm -rf "$tmp"
 }
 # Not in /tmp: nobody but root may write to any component of a jail's path.
@@ -388,6 +389,7 @@ tmp=$(mktemp -d /var/lib/mod_chroot-quickstart.XXXXXX)
 trap clean_up EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
+trap 'exit 141' PIPE
 trap 'exit 143' TERM
 chmod 755 "$tmp"
 jail=$tmp/jail

@@ -54,6 +54,7 @@ CONTAINED = ["setpriv", "--bounding-set=-sys_admin,-sys_resource,-mknod"]
 DOCKER = ["setpriv", "--bounding-set=-all,+chown,+dac_override,+fowner,+fsetid,"
           "+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,"
           "+sys_chroot,+mknod,+audit_write,+setfcap"]
+READ_LINES = ["sh", "-c", 'lines=$1; shift; "$@" 2>&1 | head -n "$lines"', "sh"]
 PRIVATE = ["sh", "-c", 'umask 077; exec "$@"', "sh"]
 
 
@@ -135,6 +136,16 @@ def test_ctrl_c_before_that_leaves_nothing_either(quickstart, step):
     os.killpg(process.pid, signal.SIGINT)
     process.stdout.read()
     assert process.wait(60) == 130
+    wait_for(lambda: not leftovers(env), "everything to end")
+    assert temporary_directories() == dirs
+
+
+@pytest.mark.parametrize("lines", [1, 3])
+def test_a_reader_that_goes_leaves_nothing_either(quickstart, lines):
+    script, env = quickstart
+    dirs = temporary_directories()
+    run([*READ_LINES, str(lines), script, "--once", "--port", str(free_port())],
+        env=env)
     wait_for(lambda: not leftovers(env), "everything to end")
     assert temporary_directories() == dirs
 
