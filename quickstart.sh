@@ -314,9 +314,13 @@ show_page()
     fi
 }
 
+# What answers may be another's server; only this one, when it has the port,
+# writes its PidFile.
 answers()
 {
-    curl -s --noproxy '*' --max-time 5 -o /dev/null "http://127.0.0.1:$port/"
+    [ -s "$tmp/httpd.pid" ] &&
+        curl -s --noproxy '*' --max-time 5 -o /dev/null \
+            "http://127.0.0.1:$port/"
 }
 
 # replaced OLD: none of the children is one of these any more.

@@ -4,7 +4,9 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -156,6 +158,21 @@ def test_a_port_in_use_is_said_at_once(httpd, quickstart):
     status, output = run([script, "--once", "--port", str(server.port)],
                          env=env, timeout=60)
     assert status != 0 and str(server.port) in output
+    assert not leftovers(env)
+
+
+def test_a_server_that_took_the_port_meanwhile_is_another(quickstart):
+    script, env = quickstart
+    port = free_port()
+    with subprocess.Popen([script, "--once", "--port", str(port)],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, env=env) as process:
+        assert "Building" in process.stdout.readline()
+        with HTTPServer(("127.0.0.1", port), BaseHTTPRequestHandler) as other:
+            threading.Thread(target=other.serve_forever).start()
+            output = process.stdout.read()
+            other.shutdown()
+    assert process.returncode == 1 and "httpd did not start" in output
     assert not leftovers(env)
 
 
