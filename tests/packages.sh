@@ -63,7 +63,7 @@ install_packages()
     trap 'exit 1' HUP INT TERM
     printf '#!/bin/sh\nexit 101\n' > "$policy"
     chmod 755 "$policy"
-    apt --no-install-recommends install "$@"
+    apt install --no-install-recommends "$@"
 )
 
 # choose WORD...: adds to $missing of each a|b the first that this release has,
