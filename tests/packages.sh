@@ -38,15 +38,20 @@ progress()
             tenth[$1] = int($3 / 10)
             printf "    %3d %% %s\n", $3, $4
             fflush()
-        }'
+        }' || { cat > /dev/null; return 1; }
 }
+
+# Scripts wait for what runs, and end then.
+log='' alone=
+trap 'rm -f "$log"; exit 130' HUP INT TERM
 
 # apt WORD...: apt-get without a question; its words only when it fails.
 apt()
 {
     log=$(mktemp)
-    { DEBIAN_FRONTEND=noninteractive apt-get -y -o APT::Status-Fd=3 \
-        "$@" 3>&1 >"$log" 2>&1 </dev/null || echo failed; } | progress || {
+    { DEBIAN_FRONTEND=noninteractive ${alone:+setsid -w} \
+        apt-get -y -o APT::Status-Fd=3 "$@" \
+        3>&1 >"$log" 2>&1 </dev/null || echo failed; } | progress || {
         cat "$log" >&2
         rm "$log"
         fail "apt-get $1 failed"
@@ -55,12 +60,14 @@ apt()
 }
 
 # While packages are installed, policy-rc.d forbids them to start services; one
-# that the administrator has set up is put aside and comes back.
+# that the administrator has set up is put aside and comes back. No signal may
+# stop that halfway: apt's dpkg heeds Ctrl-C, but not in a session of its own.
 install_packages()
 (
+    trap '' HUP INT PIPE TERM
+    alone=yes
     [ ! -e "$policy" ] || mv "$policy" "$policy.mod_chroot"
     trap restore_policy EXIT
-    trap 'exit 1' HUP INT TERM
     printf '#!/bin/sh\nexit 101\n' > "$policy"
     chmod 755 "$policy"
     apt install --no-install-recommends "$@"
@@ -104,6 +111,8 @@ need()
     choose $absent
     if [ -n "$missing" ]; then
         say "Installing$missing"
+        # shellcheck disable=SC2086 # words on purpose
+        apt install --no-install-recommends --download-only $missing
         # shellcheck disable=SC2086 # words on purpose
         install_packages $missing
     fi
