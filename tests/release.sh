@@ -13,16 +13,26 @@ set -eu
 cd "$(dirname "$0")/.."
 . tests/packages.sh
 
+wrong_usage()
+{
+    echo "release.sh: $1" >&2
+    tests/run.sh --help >&2
+    exit 2
+}
+
 release=trixie arch=$(dpkg --print-architecture) smoke=
 while [ $# -gt 0 ]; do
-    case $1 in
-    --release) release=${2?} ; shift ;;
-    --arch) arch=${2?} ; shift ;;
-    --smoke) smoke=yes ;;
+    case $1,${2-} in
+    --release,[!-]*) release=$2; shift ;;
+    --arch,[!-]*) arch=$2; shift ;;
+    --release,* | --arch,*) wrong_usage "$1 needs a value" ;;
+    --smoke,*) smoke=yes ;;
+    --help,* | -h,*) exec tests/run.sh --help ;;
     *) break ;;
     esac
     shift
 done
+[ -z "$smoke" ] || [ $# -eq 0 ] || wrong_usage "no option goes with --smoke: $*"
 
 # shellcheck disable=SC2016 # apt fills them in
 # The archive of this machine's own release, without what is for security alone.

@@ -11,8 +11,22 @@
 # and a few tests, with what those need.
 set -eu
 cd "$(dirname "$0")/.."
-case ${1-} in
---release | --arch) exec tests/release.sh "$@" ;;
+
+usage()
+{
+    cat <<'END'
+usage: tests/run.sh [--release NAME] [--arch ARCH] [--smoke | pytest's options]
+    --release NAME  in a fresh system of that release of Debian: trixie
+    --arch ARCH     in a fresh system of that architecture: i386
+    --smoke         strict builds, `make check' and a few tests, and no option
+END
+}
+
+case ${1-},$# in
+--help,* | -h,*) usage; exit ;;
+--release,* | --arch,*) exec tests/release.sh "$@" ;;
+--smoke,1) ;;
+--smoke,*) usage >&2; exit 2 ;;
 esac
 . tests/packages.sh
 

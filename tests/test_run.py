@@ -1,11 +1,13 @@
 """run.sh and what it installs packages with."""
 import os
+import re
+import shutil
 import signal
 import subprocess
 
 import pytest
 
-from harness import PROJECT, wait_for
+from harness import PROJECT, run, wait_for
 
 # apt-get that takes until there is a file "go", and looks at policy-rc.d then.
 APT_GET = """#!/bin/sh
@@ -64,3 +66,23 @@ def test_an_apt_get_that_fails_is_named_by_what_it_did(need):
     (place / "fail").touch()
     said = start().communicate(timeout=60)[0]
     assert said.endswith("sh: apt-get install failed\n1\npolicy-rc.d: theirs\n")
+
+
+# PATH has no apt-get and no python3: nothing could be installed, or tested.
+@pytest.mark.parametrize("arguments, status, said", [
+    (["--help"], 0, ""),
+    (["--release", "trixie", "--help"], 0, ""),
+    (["--smoke", "--nonsense"], 2, ""),
+    (["--release", "sid", "--smoke", "-x"], 2, "no option goes with --smoke: -x"),
+    (["--release"], 2, "--release needs a value"),
+    (["--arch"], 2, "--arch needs a value"),
+    (["--release", "--smoke"], 2, "--release needs a value")])
+def test_a_wrong_argument_is_refused_before_anything_is_done(
+        directory, arguments, status, said):
+    place = directory()
+    for name in ("cat", "dirname", "dpkg", "id"):
+        (place / name).symlink_to(shutil.which(name))
+    script = PROJECT / "tests/run.sh"
+    seen, output = run([script, *arguments], env={"PATH": str(place)})
+    assert seen == status and said in output
+    assert re.match("(release.sh: .*\n)?usage: tests/run.sh ", output)
