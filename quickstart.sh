@@ -372,10 +372,11 @@ show()
     show_page / 200 "Hello from the jail"
 }
 
-server=
+server='' tmp=
 clean_up()
 {
     trap '' HUP INT PIPE TERM
+    [ -n "$tmp" ] || return 0
     if [ -n "$server" ]; then
         kill -TERM "$server" 2>/dev/null || :
         wait "$server" || :
@@ -388,13 +389,14 @@ clean_up()
         :
     rm -rf "$tmp"
 }
-# Not in /tmp: nobody but root may write to any component of a jail's path.
-tmp=$(mktemp -d /var/lib/mod_chroot-quickstart.XXXXXX)
 trap clean_up EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 141' PIPE
 trap 'exit 143' TERM
+# Not in /tmp: nobody but root may write to any component of a jail's path.
+# Ctrl-C waits until the name is known.
+tmp=$(trap '' HUP INT TERM; mktemp -d /var/lib/mod_chroot-quickstart.XXXXXX)
 chmod 755 "$tmp"
 jail=$tmp/jail
 

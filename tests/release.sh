@@ -94,6 +94,7 @@ emulate()
 clean_up()
 {
     trap '' HUP INT TERM
+    [ -n "$place" ] || return 0
     if mountpoint -q "$binfmt"; then
         echo -1 > "$binfmt/mod_chroot-$$" || :
         umount "$binfmt"
@@ -106,10 +107,11 @@ need debootstrap
 as=
 [ "$arch" != i386 ] || as=linux32
 # trixie's debootstrap wants the keys of its own day; these are the machine's.
-place=$(mktemp -d "/var/lib/mod_chroot-$release.XXXXXX")
-root=$place/root binfmt=$place/binfmt
+place='' binfmt=
 trap clean_up EXIT
 trap 'exit 130' HUP INT TERM
+place=$(trap '' HUP INT TERM; mktemp -d "/var/lib/mod_chroot-$release.XXXXXX")
+root=$place/root binfmt=$place/binfmt
 chmod 755 "$place"
 
 say "Debian $release, $arch, into $root"

@@ -44,7 +44,9 @@ note_lacking()
 if [ "${1-}" = --smoke ]; then
     need apache2 apache2-dev autoconf automake gcc iproute2 libc6-dev make \
         procps python3-pytest strace
-    build=$(mktemp -d)
+    build=
+    trap 'rm -rf "$build"' EXIT
+    build=$(trap '' HUP INT TERM; mktemp -d)
     for variant in --enable-late-chroot --disable-late-chroot; do
         say "Build: $variant"
         cp -r . "$build/tree"

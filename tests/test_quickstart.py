@@ -142,6 +142,23 @@ def test_ctrl_c_before_that_leaves_nothing_either(quickstart, step):
     assert temporary_directories() == dirs
 
 
+def test_ctrl_c_while_the_directory_is_made_leaves_nothing_either(
+        quickstart, directory):
+    script, env = quickstart
+    dirs, place = temporary_directories(), directory()
+    (place / "mktemp").write_text("""#!/bin/sh
+name=$(/usr/bin/mktemp "$@")
+kill -INT 0
+echo "$name"
+""")
+    (place / "mktemp").chmod(0o755)
+    status, output = run(
+        [script, "--once"], start_new_session=True,
+        env={**env, "PATH": f"{place}:{env['PATH']}"})
+    assert (status, output) == (130, "")
+    assert temporary_directories() == dirs
+
+
 @pytest.mark.parametrize("lines", [1, 3])
 def test_a_reader_that_goes_leaves_nothing_either(quickstart, lines):
     script, env = quickstart

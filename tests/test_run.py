@@ -86,3 +86,18 @@ def test_a_wrong_argument_is_refused_before_anything_is_done(
     seen, output = run([script, *arguments], env={"PATH": str(place)})
     assert seen == status and said in output
     assert re.match("(release.sh: .*\n)?usage: tests/run.sh ", output)
+
+
+def test_ctrl_c_in_a_smoke_tests_build_leaves_nothing(directory):
+    place = directory()
+    with subprocess.Popen([PROJECT / "tests/run.sh", "--smoke"], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          env={**os.environ, "TMPDIR": str(place)},
+                          start_new_session=True) as process:
+        for line in process.stdout:
+            if "Build:" in line:
+                break
+        os.killpg(process.pid, signal.SIGINT)
+        process.stdout.read()
+    assert process.returncode == 130
+    assert not list(place.iterdir())
