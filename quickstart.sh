@@ -10,7 +10,8 @@
 set -eu
 umask 022 # the children read what is made here
 
-srcdir=$(cd "$(dirname "$0")" && pwd)
+self=$(readlink -f "$0" 2>/dev/null) || self=$0
+srcdir=$(cd "$(dirname "$self")" && pwd)
 port=8080
 once=no
 

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 import procfs
-from harness import copy_tree, free_port, lacks, run, wait_for
+from harness import copy_tree, free_port, lacks, run, run_ok, wait_for
 
 INSTALLED = ("/etc/apache2", "/var/log/apache2", "/var/www",
              "/usr/lib/apache2", "/run/apache2", "/var/lib/apache2")
@@ -97,6 +97,13 @@ def test_once_shows_that_the_jail_is_true_and_leaves_nothing(
     assert temporary_directories() == dirs
     assert fingerprint() == before
     assert sorted(script.parent.rglob("*")) == clone
+
+
+def test_it_runs_through_a_symbolic_link(quickstart, directory):
+    script, env = quickstart
+    link = directory() / "link"
+    link.symlink_to(script)
+    run_ok([link, "--once", "--port", str(free_port())], env=env, cwd="/")
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
