@@ -93,7 +93,7 @@ emulate()
 
 clean_up()
 {
-    trap '' HUP INT TERM
+    trap '' HUP INT PIPE TERM
     [ -n "$place" ] || return 0
     if mountpoint -q "$binfmt"; then
         echo -1 > "$binfmt/mod_chroot-$$" || :
@@ -109,7 +109,7 @@ as=
 # trixie's debootstrap wants the keys of its own day; these are the machine's.
 place='' binfmt=
 trap clean_up EXIT
-trap 'exit 130' HUP INT TERM
+trap 'exit 130' HUP INT PIPE TERM
 place=$(trap '' HUP INT TERM; mktemp -d "/var/lib/mod_chroot-$release.XXXXXX")
 root=$place/root binfmt=$place/binfmt
 chmod 755 "$place"
