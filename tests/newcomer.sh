@@ -84,9 +84,7 @@ package)
         echo "curl -s http://localhost/dokuwiki/doku.php | grep -i dokuwiki"
         echo "apachectl -t -D DUMP_CHROOT > /tmp/said"
         echo "if grep -E '^(warning|error|# )' /tmp/said; then exit 1; fi"
-        # the file that these two lines are in
-        block "sed -i 's/^Chroot/#&/' /etc/apache2/conf-available/site.conf" |
-            sed 's|/etc/[^ ]*|/etc/apache2/mods-available/chroot.conf|'
+        block "sed -i 's/^Chroot/#&/' /etc/apache2/mods-available/chroot.conf"
         echo "children ="
         echo "service apache2 stop"
     } | offline
@@ -107,7 +105,9 @@ source)
         block "apachectl configtest"
         echo "children !="
         echo "sh -e /tmp/ask | cmp - /tmp/wanted"
-        block "sed -i 's/^Chroot/#&/' /etc/apache2/conf-available/site.conf"
+        # the file that these two lines are in
+        block "sed -i 's/^Chroot/#&/' /etc/apache2/mods-available/chroot.conf" |
+            sed 's|/etc/[^ ]*|/etc/apache2/conf-available/site.conf|'
         echo "children ="
         echo "service apache2 stop"
     } | offline
