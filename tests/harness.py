@@ -7,6 +7,7 @@ import grp
 import http.client
 import os
 import pwd
+import random
 import re
 import shlex
 import shutil
@@ -783,6 +784,10 @@ def read(path):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody has, and none that the kernel gives to clients, which
+    are below 32768 only where that is set, ip(7)."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            port = random.randrange(10000, 32768)
+            probe.bind(("127.0.0.1", port))
+            return port
