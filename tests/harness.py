@@ -613,13 +613,17 @@ class Server:
                     found.append(pid)
         return found
 
-    def daemons(self):
-        """The other living children: mod_cgid's, mod_fcgid's, piped
-        loggers.  One of the MPM's that does not serve yet is none."""
+    def all_workers(self):
+        """The MPM's children, once as many serve as are started."""
         def started():
             pids = self.workers()
             return pids if len(pids) >= START_SERVERS else None
-        workers = wait_for(started, "the MPM's children")
+        return wait_for(started, "the MPM's children")
+
+    def daemons(self):
+        """The other living children: mod_cgid's, mod_fcgid's, piped
+        loggers.  One of the MPM's that does not serve yet is none."""
+        workers = self.all_workers()
         return [pid for pid in self.children()
                 if pid not in workers and procfs.alive(pid)]
 
